@@ -1,0 +1,1 @@
+"""`orch`: a reproducible build orchestrator. Rooms and what each may import: docs/architecture.md."""

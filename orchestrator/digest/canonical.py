@@ -1,0 +1,41 @@
+"""One byte string for one document, so that a key is a hash of what it says.
+
+The form is JSON with sorted keys, no white space, UTF-8 and no escapes beyond those JSON requires; numbers are integers
+(a float has more than one spelling, so it is refused).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator.digest.digest import Digest, blake3_bytes
+
+
+def _check(value: Any, at: str) -> None:
+    if value is None or isinstance(value, str | bool | int):
+        return
+    if isinstance(value, Mapping):
+        for name, child in value.items():
+            if not isinstance(name, str):
+                raise TypeError(f"{at}: a name in a canonical document is a string, not {type(name).__name__}")
+            _check(child, f"{at}.{name}")
+        return
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+        for index, child in enumerate(value):
+            _check(child, f"{at}[{index}]")
+        return
+    raise TypeError(f"{at}: {type(value).__name__} has no canonical form")
+
+
+def canonical_json(document: Mapping[str, Any]) -> bytes:
+    """The canonical bytes of `document`; raise TypeError for a float, bytes or a non-string name."""
+    _check(document, "$")
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8")
+
+
+def key_of(document: Mapping[str, Any]) -> Digest:
+    """BLAKE3 of the canonical bytes: the key of what `document` declares."""
+    return blake3_bytes(canonical_json(document))

@@ -1,0 +1,60 @@
+"""A digest is an algorithm and a hex string. Files are hashed here and nowhere else."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from blake3 import blake3
+
+from orchestrator.errors import RecipeError
+
+_FORM = re.compile(r"(blake3|sha256):([0-9a-f]{64})")
+_MMAP_FROM = 1 << 20  # bytes; below this, reading is quicker than mapping
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Digest:
+    """`blake3:hex` (ours) or `sha256:hex` (OCI, sources)."""
+
+    algorithm: str
+    hex: str
+
+    @classmethod
+    def parse(cls, text: str) -> Digest:
+        """Raise RecipeError unless `text` is `blake3:` or `sha256:` and 64 lower-case hex digits."""
+        match = _FORM.fullmatch(text)
+        if match is None:
+            raise RecipeError(
+                f"not a digest: {text!r}",
+                why="a digest is 'sha256:' or 'blake3:' and 64 lower-case hex digits",
+            )
+        return cls(match[1], match[2])
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.hex}"
+
+
+def blake3_bytes(data: bytes) -> Digest:
+    """BLAKE3-256 of bytes."""
+    return Digest("blake3", blake3(data).hexdigest())
+
+
+def blake3_file(path: Path, size: int | None = None) -> Digest:
+    """BLAKE3-256 of a regular file's content; `size` in bytes, if the caller has it already, saves a stat."""
+    if size is None:
+        size = path.stat().st_size
+    hasher = blake3(max_threads=blake3.AUTO) if size >= _MMAP_FROM else blake3()
+    if size >= _MMAP_FROM:
+        hasher.update_mmap(path)
+    else:
+        hasher.update(path.read_bytes())
+    return Digest("blake3", hasher.hexdigest())
+
+
+def sha256_file(path: Path) -> Digest:
+    """SHA-256 of a regular file's content."""
+    with path.open("rb") as file:
+        return Digest("sha256", hashlib.file_digest(file, "sha256").hexdigest())

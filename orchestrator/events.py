@@ -1,0 +1,81 @@
+"""What the engine tells while it works: frozen values and the Monitor that receives them. It prints nothing itself.
+
+Times are seconds, sizes bytes. A Monitor is called from several threads, one call at a time is not promised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepStarted:
+    """A step (`build libfabric`, `check nixl`, `fetch ...`) began; `reason` says why it is needed."""
+
+    step: str
+    reason: str = ""
+    log: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepPhase:
+    """A step entered a phase of its script."""
+
+    step: str
+    phase: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOutput:
+    """One line that a step printed, without its newline."""
+
+    step: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepWaiting:
+    """A step waits for another process that is making the same thing."""
+
+    step: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFinished:
+    """A step ended: `outcome` is built, same (cut off: the same bytes as before), reused, checked, fetched, failed or skipped."""
+
+    step: str
+    outcome: str
+    seconds: float = 0.0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchProgress:
+    """Bytes of a source so far; `total` is None when nobody knows."""
+
+    source: str
+    done: int
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something a person should know that is no failure, such as a corrupt object put aside."""
+
+    text: str
+
+
+Event = StepStarted | StepPhase | StepOutput | StepWaiting | StepFinished | FetchProgress | Notice
+
+
+class Monitor(Protocol):
+    """Receives events, from any thread."""
+
+    def __call__(self, event: Event) -> None: ...
+
+
+def silent(event: Event) -> None:
+    """The Monitor that shows nothing."""

@@ -1,0 +1,1 @@
+"""The one door to other programs, and the one home of `sh`."""

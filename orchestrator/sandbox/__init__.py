@@ -1,0 +1,1 @@
+"""Runs a command in a container that sees only what its Spec names. Knows nothing of recipes, keys or the store."""
