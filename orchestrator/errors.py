@@ -6,7 +6,7 @@ from __future__ import annotations
 class OrchError(Exception):
     """A failure a person can act on.
 
-    `what` is the fact, `where` the file and field (or the host and path), `why` the reason, `hint` the next thing to do.
+    `what` is the fact, `where` the file and field (or host and path), `why` the reason, `hint` the next thing to do.
     Subclasses fix `code` (stable, for scripts) and `exit_status` (see docs/architecture.md, exit codes).
     """
 

@@ -44,7 +44,7 @@ class StepWaiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepFinished:
-    """A step ended: `outcome` is built, same (cut off: the same bytes as before), reused, checked, fetched, failed or skipped."""
+    """A step ended. `outcome`: built, same (nothing had to be made), checked, failed, identical, differs."""
 
     step: str
     outcome: str

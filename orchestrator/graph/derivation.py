@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from orchestrator.recipe.model import LocalFile, Origin, Setuid
+
+__all__ = ["Check", "Graph", "LocalFile", "Node", "Setuid", "Source"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,23 +22,7 @@ class Source:
     size: int | None = None  # bytes; not in the key
     unpack: str | None = None  # directory below /build; None: the file stays as it is
     where: str = ""  # not in the key
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalFile:
-    """A patch or helper file beside the recipe. Its content is in the key by hash, its place on the host is not."""
-
-    name: str
-    sha256: str
-    path: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setuid:
-    """A path of a base that keeps its setuid or setgid bit, and why."""
-
-    path: str
-    reason: str
+    path: Path | None = None  # of a `file:` source: where it lies on this machine; not in the key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +40,7 @@ class Node:
 
     name: str
     version: str
-    origin: Literal["source", "vendor"]
+    origin: Origin
     platform: str
     summary: str
     builder: Literal["script", "debian-base"]
@@ -66,7 +54,7 @@ class Node:
     setuid: tuple[Setuid, ...] = ()
     build: tuple[str, ...]  # every node mounted while it is built, top first, the base last
     runtime: tuple[str, ...]  # every node of its runtime closure, itself not, top first, the base last
-    check: Check | None = None
+    check: Check | None = None  # None too where no goal runs with it
     environment: tuple[tuple[str, str], ...] = ()  # [runtime] env
     ldconf: tuple[str, ...] = ()
     locked: bool = True
@@ -85,9 +73,13 @@ class Graph:
     goals: tuple[str, ...]
     nodes: tuple[Node, ...]
     options: tuple[tuple[str, str], ...]  # what the user set
+    _by_name: dict[str, Node] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", {node.name: node for node in self.nodes})
 
     def __getitem__(self, name: str) -> Node:
-        for node in self.nodes:
-            if node.name == name:
-                return node
-        raise KeyError(name)
+        return self._by_name[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-# Raised only when what a build sees changes (environment, mounts, user, prelude), never by a release: it is in every key.
+# Raised only when what a build sees changes (environment, mounts, user, prelude), never by a release: in every key.
 SANDBOX_SCHEMA = 1
 
 BUILD_UID = 1000
@@ -38,9 +38,9 @@ class Limits:
 class Spec:
     """One run of one command.
 
-    The root is either `lowers`, read-only trees merged with the first on top, or `writable_root`, one host directory that
-    the command may change (the bases' second stage). /proc, /dev, a private /tmp and /dev/shm are always there; there is
-    no network but a loopback interface of its own, no host environment, and no capability.
+    The root is either `lowers`, read-only trees merged with the first on top, or `writable_root`, one host directory
+    that the command may change (the bases' second stage). /proc, /dev, a private /tmp and /dev/shm are always there;
+    there is no network but a loopback interface of its own, no host environment, and no capability.
     """
 
     lowers: tuple[Path, ...] = ()

@@ -1,1 +1,78 @@
 """Objects by the hash of their content, and the records that lead to them. Knows no recipe, no option, no container."""
+
+from orchestrator.store.aside import put_aside
+from orchestrator.store.goals import ClosureItem, Goal, read_goal, write_goal
+from orchestrator.store.layout import Layout, open_store
+from orchestrator.store.locks import locked
+from orchestrator.store.logs import latest_log, list_logs, new_log
+from orchestrator.store.objects import (
+    has_object,
+    list_objects,
+    object_tree,
+    publish_tree,
+    quarantine_object,
+    read_manifest,
+    verify_object,
+)
+from orchestrator.store.realisations import (
+    Realisation,
+    latest_realisation,
+    read_check,
+    read_realisation,
+    write_check,
+    write_realisation,
+)
+from orchestrator.store.roots import Root, add_root, list_roots
+from orchestrator.store.sources import (
+    StoredSource,
+    add_source,
+    adopt_partial,
+    list_sources,
+    partial_path,
+    quarantine_source,
+    read_source_note,
+    source_file,
+    verify_source,
+)
+from orchestrator.store.stage import staging, sweep
+
+__all__ = [
+    "ClosureItem",
+    "Goal",
+    "Layout",
+    "Realisation",
+    "Root",
+    "StoredSource",
+    "add_root",
+    "add_source",
+    "adopt_partial",
+    "has_object",
+    "latest_log",
+    "latest_realisation",
+    "list_logs",
+    "list_objects",
+    "list_roots",
+    "list_sources",
+    "locked",
+    "new_log",
+    "object_tree",
+    "open_store",
+    "partial_path",
+    "publish_tree",
+    "put_aside",
+    "quarantine_object",
+    "quarantine_source",
+    "read_check",
+    "read_goal",
+    "read_manifest",
+    "read_realisation",
+    "read_source_note",
+    "source_file",
+    "staging",
+    "sweep",
+    "verify_object",
+    "verify_source",
+    "write_check",
+    "write_goal",
+    "write_realisation",
+]

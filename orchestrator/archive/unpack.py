@@ -1,0 +1,61 @@
+"""Unpacks a source by the format that its file name says. Nothing lands outside the destination."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from orchestrator.archive.deb import unpack_deb
+from orchestrator.archive.limits import Budget, reported
+from orchestrator.archive.streams import Forward, pieces
+from orchestrator.archive.strip import stripped
+from orchestrator.archive.tar import entries, put_entry
+from orchestrator.archive.writer import Rules, Writer
+from orchestrator.archive.zip import unpack_zip
+from orchestrator.errors import SourceError
+
+_TARS = {
+    ".tar": "",
+    ".tar.gz": "gz",
+    ".tgz": "gz",
+    ".tar.bz2": "bz2",
+    ".tar.xz": "xz",
+}
+_ZIPS = (".zip", ".whl")
+_DEB = ".deb"
+
+
+def unpack(archive: Path, destination: Path, *, file_name: str, strip: bool) -> None:
+    """Unpack `archive`, whose format is said by `file_name`, into `destination`, which is made if missing.
+
+    `strip` takes off the single top directory of a tar or zip; a .deb has none. Files become 0644 or 0755, times are not kept. Raise
+    SourceError at the first entry that may not be unpacked, MachineError if the disk is full; the destination is then
+    half filled.
+    """
+    if file_name.endswith(_DEB):
+        unpack_deb(archive, destination, allow_setuid=frozenset())
+        return
+    suffix = next((suffix for suffix in (*_TARS, *_ZIPS) if file_name.endswith(suffix)), None)
+    if suffix is None:
+        raise SourceError(
+            f"{file_name} is no archive known here",
+            where=str(archive),
+            why=f"its name ends in none of {', '.join((*_TARS, *_ZIPS, _DEB))}",
+            hint='set `unpack = ""` to keep the file as it is, or repack it',
+        )
+    with reported(archive, file_name):
+        destination.mkdir(parents=True, exist_ok=True)
+        budget = Budget(packed=archive.stat().st_size, free=shutil.disk_usage(destination).free)
+        with Writer(destination, Rules()) as writer:
+            if suffix in _ZIPS:
+                unpack_zip(archive, writer, budget, strip=strip)
+            else:
+                _unpack_tar(archive, writer, budget, compression=_TARS[suffix], strip=strip)
+
+
+def _unpack_tar(archive: Path, writer: Writer, budget: Budget, *, compression: str, strip: bool) -> None:
+    with archive.open("rb") as file:
+        stream = Forward(pieces(file, compression), budget)
+        found = entries(stream, budget)
+        for entry in stripped(found) if strip else found:
+            put_entry(writer, entry, stream)

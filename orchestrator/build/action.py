@@ -1,0 +1,194 @@
+"""Makes one output: sources into a private directory, the script in a sandbox, the tree that it left hashed and stored.
+
+Runs in a worker thread and blocks. Knows nothing of plans, keys or other steps.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.archive import unpack
+from orchestrator.build.base import unpack_base
+from orchestrator.build.failure import failure
+from orchestrator.build.mounts import refuse_clashes, trees
+from orchestrator.build.script import PHASE_MARK, build_environment, build_script
+from orchestrator.digest import Digest, sha256_file
+from orchestrator.errors import MachineError, RecipeError, SourceError
+from orchestrator.events import Monitor, StepOutput, StepPhase
+from orchestrator.graph.derivation import LocalFile, Node, Source
+from orchestrator.sandbox.runtime import run
+from orchestrator.sandbox.spec import BUILD_DIR, OUT_DIR, Bind, Limits, Outcome, Spec
+from orchestrator.store import Layout
+from orchestrator.tree import Manifest, remove_tree, scan
+
+_SECONDS = 6 * 3600.0  # no step of this stack takes a tenth of it; a hung one must end
+_PROCESSES = 8192
+_MEMORY_SHARE = 0.9  # of the machine's memory: the build dies of its own appetite before the machine does
+
+# /lib and the like are links in the bases: a real directory in an output would hide everything below them.
+_LINKED_TOP = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variation:
+    """How `--rebuild` makes a second build's surroundings differ from the first's."""
+
+    cpus: tuple[int, ...] | None = None
+    old_kernel_release: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """All that one build needs besides the node: where, with what, told to whom."""
+
+    step: str
+    layout: Layout
+    stage: Path  # private, on the store's filesystem
+    log: Path
+    cores: int
+    monitor: Monitor
+    stop: threading.Event
+    keep_failed: bool = False
+    variation: Variation = Variation()
+
+
+def limits() -> Limits:
+    """The bounds of any one step on this machine."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return Limits(memory_bytes=int(memory * _MEMORY_SHARE), processes=_PROCESSES, seconds=_SECONDS)
+
+
+def verified(source: Source, file: Path) -> Path:
+    """`file` if its content is what `source` pins, hashed now; else raise MachineError: the store's copy has changed."""
+    if source.sha256 is not None and sha256_file(file).hex != source.sha256:
+        raise MachineError(
+            f"the stored copy of {source.name} has changed",
+            where=str(file),
+            why=f"its content no longer has sha256 {source.sha256}",
+            hint="drop it and fetch it again: orch source verify --repair",
+        )
+    return file
+
+
+class LineListener:
+    """Turns lines of output into events; a phase mark becomes StepPhase."""
+
+    def __init__(self, step: str, monitor: Monitor) -> None:
+        self._step = step
+        self._monitor = monitor
+
+    def __call__(self, line: str) -> None:
+        if line.startswith(PHASE_MARK):
+            self._monitor(StepPhase(step=self._step, phase=line.removeprefix(PHASE_MARK)))
+        else:
+            self._monitor(StepOutput(step=self._step, line=line))
+
+
+def place_files(directory: Path, files: Sequence[LocalFile]) -> None:
+    """Copy a recipe's helper files into `directory`; raise RecipeError if one changed since it was hashed."""
+    for file in files:
+        target = directory / file.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file.path, target)
+        target.chmod(0o755 if os.access(file.path, os.X_OK) else 0o644)
+        if sha256_file(target).hex != file.sha256:
+            raise RecipeError(
+                f"{file.path} changed while it was being built", where=str(file.path), hint="run it again"
+            )
+
+
+def place_sources(node: Node, files: Mapping[str, Path], directory: Path) -> None:
+    """Unpack or link every source of `node` below `directory`, each hashed first."""
+    for source in node.sources:
+        file = verified(source, files[source.name])
+        if source.unpack is None:
+            shutil.copyfile(file, directory / source.file_name)
+            continue
+        target = directory / source.unpack
+        target.mkdir(parents=True, exist_ok=True)
+        is_zip = source.file_name.endswith((".whl", ".zip"))
+        try:
+            unpack(file, target, file_name=source.file_name, strip=not is_zip)
+        except SourceError as error:
+            error.where = error.where or source.where
+            raise
+
+
+def _refuse_output(node: Node, manifest: Manifest) -> None:
+    if not manifest.entries:
+        raise RecipeError(
+            f"{node.label} was built but left nothing in $OUT",
+            where=node.where,
+            why="only what lies under $OUT is kept",
+            hint='install with DESTDIR="$OUT"',
+        )
+    for entry in manifest.entries:
+        if entry.path in _LINKED_TOP and not node.is_base:
+            raise RecipeError(
+                f"{node.label} installs into /{entry.path}",
+                where=node.where,
+                why=f"/{entry.path} is a link to usr/{entry.path} in the bases and would be hidden",
+                hint=f"install under /usr/{entry.path}",
+            )
+
+
+def build(
+    node: Node, files: Mapping[str, Path], inputs: Sequence[tuple[str, Digest]], work: Work
+) -> tuple[Path, Manifest]:
+    """Build `node` and return the staged output tree and its manifest; nothing is published.
+
+    `files` maps a source's name to its file, `inputs` names every mounted tree, top first. Raises StepFailed when the
+    script fails, RecipeError for an output that is refused, MachineError for the machine's faults.
+    """
+    out = work.stage / "out"
+    directory = work.stage / "build"
+    directory.mkdir(parents=True)
+    out.mkdir()
+    place_files(directory, (*node.patches, *node.files))
+    if node.builder == "debian-base":
+        debs = [verified(source, files[source.name]) for source in node.sources]
+        unpack_base(debs, out, allow_setuid=frozenset(s.path for s in node.setuid))
+    else:
+        place_sources(node, files, directory)
+        refuse_clashes(work.layout, inputs)
+    outcome = _run(node, inputs, work, out, directory)
+    if not outcome.passed:
+        kept = None
+        if work.keep_failed:
+            kept = work.layout.failed / f"{node.name}-{work.log.stem}"
+            kept.parent.mkdir(exist_ok=True)
+            remove_tree(kept)
+            work.stage.rename(kept)
+            work.stage.mkdir()
+        raise failure(f"building {node.label}", outcome, work.log, name=node.name, work=work.layout.root, kept=kept)
+    manifest = scan(out, allow_setuid=frozenset(s.path for s in node.setuid))
+    _refuse_output(node, manifest)
+    return out, manifest
+
+
+def _run(node: Node, inputs: Sequence[tuple[str, Digest]], work: Work, out: Path, directory: Path) -> Outcome:
+    scripts = directory / ".orch"
+    scripts.mkdir()
+    (scripts / "build.sh").write_text(build_script(node))
+    is_base = node.builder == "debian-base"
+    binds = (Bind(host=directory, inside=BUILD_DIR, writable=True),)
+    if not is_base:
+        binds = (*binds, Bind(host=out, inside=OUT_DIR, writable=True))
+    spec = Spec(
+        lowers=() if is_base else trees(work.layout, inputs),
+        writable_root=out if is_base else None,
+        binds=binds,
+        command=("/bin/bash", f"{BUILD_DIR}/.orch/build.sh"),
+        environment=build_environment(work.cores),
+        as_root=is_base,
+        limits=limits(),
+        cpus=work.variation.cpus,
+        old_kernel_release=work.variation.old_kernel_release,
+    )
+    with work.log.open("ab") as log:
+        return run(spec, work=work.stage, log=log, on_line=LineListener(work.step, work.monitor), stop=work.stop)

@@ -1,0 +1,94 @@
+"""What a failed step's log says: the first error line, the last lines, and whether the machine was at fault."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from orchestrator.build.script import PHASE_MARK
+from orchestrator.errors import BuildFailed, MachineError, OrchError
+from orchestrator.sandbox.spec import Outcome
+
+TAIL_LINES = 40
+_LOW_SPACE = 32 << 20  # bytes; a disk this full makes any write fail soon
+
+_ERROR = re.compile(
+    r"(\berror\b[: ]|\bfatal\b|^E: |undefined reference|cannot find -l|No such file or directory|not found$"
+    r"|Traceback \(most recent|\*\*\* .*(Error|Stop)|Assertion|Segmentation fault|Permission denied"
+    r"|Read-only file system)",
+    re.IGNORECASE,
+)
+_NOT_ERROR = re.compile(
+    r"(checking (for|whether|if)|-Werror|no error|0 errors|error\.(c|h|o|lo)\b|strerror|perror)", re.IGNORECASE
+)
+_NO_SPACE = "No space left on device"
+
+
+class StepFailed(BuildFailed):
+    """A build or check that failed, with what its log says."""
+
+    def __init__(self, what: str, *, log: Path, why: str, hint: str, first_error: str, tail: tuple[str, ...]) -> None:
+        super().__init__(what, where=str(log), why=why, hint=hint)
+        self.log = log
+        self.first_error = first_error
+        self.tail = tail
+
+
+def first_error(lines: Iterable[str]) -> str:
+    """The first line that looks like an error, or an empty string."""
+    for line in lines:
+        if _ERROR.search(line) and not _NOT_ERROR.search(line):
+            return line.strip()
+    return ""
+
+
+def read_lines(log: Path) -> list[str]:
+    """The log's lines without phase marks; bytes that are no UTF-8 are replaced."""
+    text = log.read_bytes().decode("utf-8", "replace")
+    return [line for line in text.splitlines() if not line.startswith(PHASE_MARK)]
+
+
+def _free_bytes(path: Path) -> int:
+    status = os.statvfs(path)
+    return status.f_bavail * status.f_frsize
+
+
+def failure(step: str, outcome: Outcome, log: Path, *, name: str, work: Path, kept: Path | None) -> OrchError:
+    """The error for a step that ended with `outcome`: StepFailed, or MachineError when the machine was at fault.
+
+    `step` is such as `building ucx 1.13.1`; `work` lies on the disk that was written to; `kept` is the failed build's
+    directory if it was kept.
+    """
+    lines = read_lines(log)
+    tail = tuple(lines[-TAIL_LINES:])
+    if outcome.out_of_memory:
+        return MachineError(
+            f"{step} ran out of memory",
+            where=str(log),
+            why="the kernel ended it at the sandbox's memory limit; nothing was remembered",
+            hint="use fewer cores at once: --cores 1",
+        )
+    if any(_NO_SPACE in line for line in tail) or _free_bytes(work) < _LOW_SPACE:
+        return MachineError(
+            f"{step} ran out of disk space",
+            where=str(work),
+            why=f"{_free_bytes(work) >> 20} MiB are free; nothing was remembered",
+            hint="free some space and run the same command again: what was finished is kept",
+        )
+    status = f"exit status {outcome.status}"
+    if outcome.timed_out:
+        status = f"stopped after {outcome.seconds:.0f} s, its time limit"
+    elif outcome.status > 128:
+        status = f"ended by signal {outcome.status - 128}"
+    hint = f"the whole log: orch log {name}"
+    hint += f"; its directory was kept: {kept}" if kept else "; to look inside, run again with --keep-failed"
+    return StepFailed(
+        f"{step} failed",
+        log=log,
+        why=status,
+        hint=hint,
+        first_error=first_error(lines),
+        tail=tail,
+    )

@@ -1,0 +1,188 @@
+"""Build goals and everything they need, run their checks, and print each goal's place in the store."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.cli.complaint import error_document, render
+from orchestrator.cli.opening import Opened, add_goal_arguments, add_place_arguments, open_project, positive
+from orchestrator.errors import AnswerIsNo, OrchError, UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.build.plan import Plan
+    from orchestrator.build.realise import Report, RunOptions
+    from orchestrator.build.rebuild import Verdict
+    from orchestrator.digest import Digest
+    from orchestrator.events import Monitor
+    from orchestrator.graph.derivation import Graph
+    from orchestrator.store import Layout
+
+EPILOG = """\
+examples:
+  orch build nixl                        the default version, for the default CUDA
+  orch build nixl --set cuda=13          everything below it for CUDA 13
+  orch build ucx --set ucx.version=1.13.1
+  orch build nixl -o result              and a link that keeps it
+  orch build nixl --rebuild              build all of it again and compare every byte
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    add_goal_arguments(parser)
+    cores = len(os.sched_getaffinity(0))
+    parser.add_argument("-j", "--jobs", type=positive, default=2, metavar="N", help="builds at once (default 2)")
+    parser.add_argument(
+        "--cores", type=positive, default=cores, metavar="N", help=f"cores shared among them (default {cores}: all)"
+    )
+    parser.add_argument("--keep-going", action="store_true", help="after a failure, go on with what does not need it")
+    parser.add_argument("--keep-failed", action="store_true", help="keep a failed build's directory")
+    parser.add_argument("--rebuild", action="store_true", help="build what exists again, elsewhere, and compare")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    parser.add_argument("-o", "--out", type=Path, metavar="LINK", help="make LINK point to the result and keep it")
+    add_place_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Build; the goals' paths go to stdout, all else to stderr."""
+    began = time.monotonic()
+    if arguments.out is not None and len(arguments.goals) > 1:
+        raise UsageError("-o takes one goal", why=f"{len(arguments.goals)} were given", hint="one command per link")
+    from orchestrator.build.known import StoreKnown
+    from orchestrator.build.plan import make_plan
+
+    opened = open_project(arguments)
+    graph = opened.graph(arguments.goals, arguments.settings)
+    layout = opened.store()
+    plan = make_plan(graph, StoreKnown(layout=layout))
+    if arguments.dry_run:
+        from orchestrator.cli.plan import show_plan
+
+        show_plan(graph, plan, as_json=arguments.json, verb="build")
+        return 0
+    outputs = dict(plan.done)
+    report: Report | None = None
+    if len(outputs) < len(graph.goals) or arguments.rebuild:
+        report, verdicts = _work(opened, graph, layout, plan, arguments)
+        outputs |= report.outputs
+        if report.failures:
+            return _failed(report, arguments)
+        if any(not verdict.same for verdict in verdicts):
+            raise _not_the_same(verdicts)
+    _finish(arguments, graph, layout, outputs, report, time.monotonic() - began)
+    return 0
+
+
+def _work(
+    opened: Opened, graph: Graph, layout: Layout, plan: Plan, arguments: argparse.Namespace
+) -> tuple[Report, tuple[Verdict, ...]]:
+    from orchestrator.build.realise import Engine, RunOptions
+    from orchestrator.cli.progress import progress
+    from orchestrator.sandbox.probe import probe
+    from orchestrator.store import sweep
+
+    probe()
+    sweep(layout)
+    options = RunOptions(
+        jobs=min(arguments.jobs, arguments.cores),
+        cores=arguments.cores,
+        keep_going=arguments.keep_going,
+        keep_failed=arguments.keep_failed,
+    )
+    with progress(plan) as monitor:
+        fetch = opened.fetcher(layout, monitor)
+        engine = Engine(graph, layout, options=options, fetch=fetch, monitor=monitor)
+        report = asyncio.run(engine.realise(everything=arguments.rebuild))
+        verdicts: tuple[Verdict, ...] = ()
+        if arguments.rebuild and not report.failures:
+            verdicts = _rebuild(opened, graph, layout, report, options, monitor)
+    return report, verdicts
+
+
+def _rebuild(
+    opened: Opened, graph: Graph, layout: Layout, report: Report, options: RunOptions, monitor: Monitor
+) -> tuple[Verdict, ...]:
+    from orchestrator.build.rebuild import rebuild
+
+    fetch = opened.fetcher(layout, monitor)
+    return rebuild(graph, report.objects, layout, options=options, fetch=fetch, monitor=monitor)
+
+
+def _not_the_same(verdicts: tuple[Verdict, ...]) -> AnswerIsNo:
+    bad = [verdict for verdict in verdicts if not verdict.same]
+    lines = []
+    for verdict in bad:
+        if verdict.error is not None:
+            lines.append(f"{verdict.name}: {verdict.error.what}")
+            continue
+        shown = ", ".join(verdict.differences[:10])
+        more = f" and {len(verdict.differences) - 10} more" if len(verdict.differences) > 10 else ""
+        lines.append(f"{verdict.name}: {shown}{more} (the second tree: {verdict.kept})")
+    names = ", ".join(verdict.name for verdict in bad)
+    return AnswerIsNo(
+        f"built again, {len(bad)} of {len(verdicts)} outputs are not the same: {names}",
+        where="; ".join(lines),
+        why="something that is not declared reaches the output: time, core count, kernel release, chance",
+        hint="compare the two trees with diff -r; the stored one was not touched",
+    )
+
+
+def _failed(report: Report, arguments: argparse.Namespace) -> int:
+    errors = [error for _, error in report.failures]
+    if arguments.json:
+        from orchestrator.cli.document import print_document
+
+        documents = [{"step": step, **error_document(error)} for step, error in report.failures]
+        print_document("build", {"error": documents[0], "failures": documents})
+    else:
+        for error in errors:
+            print(render(error), file=sys.stderr)
+        again = " ".join(["orch build", *arguments.goals, *(f"--set {s}" for s in arguments.settings)])
+        print(f"what was finished is kept; to go on: {again}", file=sys.stderr)
+    return max((e for e in errors), key=_gravity).exit_status
+
+
+def _gravity(error: OrchError) -> int:
+    return {1: 1, 3: 2, 4: 3}.get(error.exit_status, 0)
+
+
+def _finish(
+    arguments: argparse.Namespace,
+    graph: Graph,
+    layout: Layout,
+    outputs: dict[str, Digest],
+    report: Report | None,
+    seconds: float,
+) -> None:
+    from orchestrator.store import object_tree
+
+    paths = {goal: object_tree(layout, outputs[goal]) for goal in graph.goals}
+    if arguments.out is not None:
+        from orchestrator.store import add_root
+
+        (goal,) = graph.goals
+        add_root(layout, arguments.out.absolute(), outputs[goal], goal)
+    if not arguments.json:
+        for goal in graph.goals:
+            print(paths[goal])
+        return
+    from orchestrator.cli.document import print_document
+
+    goals = [
+        {
+            "name": goal,
+            "version": graph[goal].version,
+            "origin": graph[goal].origin,
+            "digest": str(outputs[goal]),
+            "path": str(paths[goal]),
+        }
+        for goal in graph.goals
+    ]
+    outcomes = report.outcomes if report is not None else {}
+    print_document("build", {"goals": goals, "outcomes": outcomes, "seconds": round(seconds, 3)})

@@ -1,0 +1,44 @@
+"""How an error looks: for people on stderr, for scripts as one JSON document on stdout."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from orchestrator.errors import OrchError
+
+
+def complain(error: OrchError, *, as_json: bool, verb: str) -> None:
+    """Print one error."""
+    if as_json:
+        from orchestrator.cli.document import print_document
+
+        print_document(verb, {"error": error_document(error)})
+        return
+    print(render(error), file=sys.stderr)
+
+
+def error_document(error: OrchError) -> dict[str, Any]:
+    """code, what, where, why, hint; and for a failed step its first error line and its last lines."""
+    document: dict[str, Any] = dict(error.document())
+    for name in ("first_error", "tail"):
+        if hasattr(error, name):
+            value = getattr(error, name)
+            document[name] = list(value) if isinstance(value, tuple) else value
+    return document
+
+
+def render(error: OrchError) -> str:
+    """The error as lines of text: the fact, then where, why and the next thing to do."""
+    lines = [f"error: {error.what}"]
+    tail: tuple[str, ...] = getattr(error, "tail", ())
+    first: str = getattr(error, "first_error", "")
+    if tail:
+        lines.append(f"  last {len(tail)} lines:")
+        lines += [f"  | {line}" for line in tail]
+    if first:
+        lines.append(f"  first error: {first}")
+    for label, text in (("where", error.where), ("why", error.why), ("hint", error.hint)):
+        if text:
+            lines.append(f"  {label + ':':<6} {text}")
+    return "\n".join(lines)

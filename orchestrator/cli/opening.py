@@ -1,0 +1,95 @@
+"""What most verbs begin with: the project around the working directory, its recipes, its store, the goals' graph."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from orchestrator.events import Monitor
+    from orchestrator.graph.derivation import Graph, Node, Source
+    from orchestrator.recipe import Project, Recipes
+    from orchestrator.store import Layout
+
+
+def add_place_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--store` and `--json`, which every verb has."""
+    parser.add_argument("--store", type=Path, metavar="DIR", help="the store (else $ORCH_STORE, else the project's)")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
+
+def add_goal_arguments(parser: argparse.ArgumentParser) -> None:
+    """GOAL... and `--set`."""
+    parser.add_argument("goals", nargs="+", metavar="GOAL", help="a recipe's name")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="OPTION=VALUE", dest="settings",
+        help="an option for all goals: cuda=13, ucx.version=1.13.1, libfabric.verbs=on, origin=source",
+    )  # fmt: skip
+
+
+def this_platform() -> str:
+    """Such as `x86_64-linux`."""
+    return f"{platform.machine()}-{platform.system().lower()}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A project, its recipes and where its store lies."""
+
+    project: Project
+    recipes: Recipes
+    store_root: Path
+
+    def store(self) -> Layout:
+        """The store, made if it is not there."""
+        from orchestrator.store import open_store
+
+        return open_store(self.store_root)
+
+    def graph(self, goals: Sequence[str], settings: Sequence[str]) -> Graph:
+        """The goals' graph under the settings given."""
+        from orchestrator.graph.options import parse_settings
+        from orchestrator.graph.resolve import resolve
+
+        parsed = parse_settings(settings, self.recipes, self.project.options)
+        return resolve(self.recipes, self.project.options, tuple(goals), parsed, this_platform())
+
+    def fetcher(self, layout: Layout, monitor: Monitor) -> Callable[[Node, Source], Path]:
+        """A function that turns a node's source into a verified file."""
+        from orchestrator.fetch import Mirrors, fetch
+
+        mirrors = Mirrors(**self.project.mirrors)
+
+        def one(node: Node, source: Source) -> Path:
+            base = self.project.root / "recipes" / node.name
+            return fetch(layout, source, mirrors=mirrors, base=base, monitor=monitor)
+
+        return one
+
+
+def open_project(arguments: argparse.Namespace) -> Opened:
+    """The project around the working directory. `--store` beats ORCH_STORE beats the project's own."""
+    from orchestrator.recipe import find_project, load_recipes
+
+    project = find_project(Path.cwd())
+    store = arguments.store or os.environ.get("ORCH_STORE") or project.store or project.root / "store"
+    return Opened(project=project, recipes=load_recipes(project), store_root=Path(store).absolute())
+
+
+def positive(text: str) -> int:
+    """An argparse type: a whole number of at least one."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise UsageError(f"{text!r} is not a whole number above zero")
+    return value

@@ -1,0 +1,93 @@
+"""Say what `orch build` would do with the same words, and why; nothing is changed."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.cli.numbers import bytes_text
+from orchestrator.cli.opening import add_goal_arguments, add_place_arguments, open_project
+
+if TYPE_CHECKING:
+    from orchestrator.build.plan import Plan, Step
+    from orchestrator.graph.derivation import Graph
+
+EPILOG = """\
+A step marked `maybe` runs only if an input that is built again comes out with different bytes.
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    add_goal_arguments(parser)
+    add_place_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the plan."""
+    from orchestrator.build.known import StoreKnown
+    from orchestrator.build.plan import make_plan
+
+    opened = open_project(arguments)
+    graph = opened.graph(arguments.goals, arguments.settings)
+    plan = make_plan(graph, StoreKnown(layout=opened.store()))
+    show_plan(graph, plan, as_json=arguments.json, verb="plan")
+    return 0
+
+
+def headline(plan: Plan) -> str:
+    """`3 to build, perhaps 1 more, 2 to check, 4 there already; 1 to fetch, 41 MB`."""
+    parts = []
+    if builds := plan.count("build"):
+        parts.append(f"{builds} to build")
+    if perhaps := plan.count("build", maybe=True):
+        parts.append(f"perhaps {perhaps} {'more' if builds else 'to build'}")
+    checks, perhaps = plan.count("check"), plan.count("check", maybe=True)
+    if checks:
+        parts.append(f"{checks} to check")
+    if perhaps:
+        parts.append(f"perhaps {perhaps} {'more to check' if checks else 'to check'}")
+    if there := plan.count("reuse"):
+        parts.append(f"{there} there already")
+    text = ", ".join(parts) or "nothing to do"
+    if plan.fetch:
+        sizes = [source.size for source in plan.fetch if source.size is not None]
+        unknown = " or more" if len(sizes) < len(plan.fetch) else ""
+        text += f"; {len(plan.fetch)} to fetch, {bytes_text(sum(sizes))}{unknown}"
+    return text
+
+
+def _step_document(step: Step) -> dict[str, Any]:
+    node = step.node
+    return {
+        "action": step.action,
+        "name": node.name,
+        "version": node.version,
+        "origin": node.origin,
+        "maybe": step.maybe,
+        "reason": step.reason,
+    }
+
+
+def show_plan(graph: Graph, plan: Plan, *, as_json: bool, verb: str) -> None:
+    """Print a plan on stdout."""
+    if as_json:
+        from orchestrator.cli.document import print_document
+
+        content = {
+            "goals": list(graph.goals),
+            "done": {goal: str(digest) for goal, digest in plan.done},
+            "steps": [_step_document(step) for step in plan.steps],
+            "fetch": [{"source": source.name, "bytes": source.size} for source in plan.fetch],
+        }
+        print_document(verb, content)
+        return
+    settings = " ".join(f"{name}={value}" for name, value in graph.options)
+    print(f"{', '.join(graph.goals)}{f' ({settings})' if settings else ''}: {headline(plan)}")
+    width = max((len(step.node.label) for step in plan.steps), default=0)
+    for step in plan.steps:
+        action = f"{step.action}?" if step.maybe else step.action
+        line = f"  {action:<7} {step.node.label:<{width}}  {step.node.origin:<6}  {step.reason}"
+        print(line.rstrip())
+    for goal, digest in plan.done:
+        print(f"  done    {graph[goal].label}  {digest}")

@@ -1,0 +1,132 @@
+"""Show one recipe: what it is, its versions and options, and, for the options given, its inputs, key and state."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.cli.numbers import bytes_text, seconds_text
+from orchestrator.cli.opening import add_place_arguments, open_project
+from orchestrator.errors import UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.graph.derivation import Graph, Node
+    from orchestrator.recipe.model import Recipe
+    from orchestrator.store import Layout
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    parser.add_argument("name", metavar="NAME", help="a recipe's name")
+    parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", dest="settings")
+    add_place_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the recipe."""
+    opened = open_project(arguments)
+    if arguments.name not in opened.recipes.names:
+        import difflib
+
+        close = difflib.get_close_matches(arguments.name, opened.recipes.names, n=1)
+        hint = f"did you mean: orch show {close[0]}" if close else "orch list"
+        raise UsageError(f"no recipe called {arguments.name!r}", hint=hint)
+    recipe = opened.recipes[arguments.name]
+    graph = opened.graph([arguments.name], arguments.settings)
+    document = _document(recipe, graph, opened.store())
+    if arguments.json:
+        from orchestrator.cli.document import print_document
+
+        print_document("show", document)
+    else:
+        _print(document)
+    return 0
+
+
+def _state(graph: Graph, node: Node, layout: Layout) -> dict[str, Any]:
+    from orchestrator.graph.keys import derivation_keys
+    from orchestrator.store import has_object, object_tree, read_manifest, read_realisation
+
+    key = derivation_keys(graph)[node.name]
+    state: dict[str, Any] = {"key": str(key), "state": "not built"}
+    made = read_realisation(layout, key)
+    if made is None or made.output is None:
+        return state
+    state |= {"output": str(made.output), "seconds": round(made.seconds, 1)}
+    if not has_object(layout, made.output):
+        return state | {"state": "built, no longer in the store"}
+    manifest = read_manifest(layout, made.output)
+    return state | {
+        "state": "in store",
+        "path": str(object_tree(layout, made.output)),
+        "bytes": manifest.size,
+        "files": sum(1 for entry in manifest.entries if entry.kind == "file"),
+    }
+
+
+def _document(recipe: Recipe, graph: Graph, layout: Layout) -> dict[str, Any]:
+    node = graph[recipe.name]
+    return {
+        "name": recipe.name,
+        "summary": recipe.summary,
+        "licence": recipe.licence,
+        "homepage": recipe.homepage,
+        "where": recipe.where,
+        "version": node.version,
+        "origin": node.origin,
+        "versions": [
+            {"version": text, "origin": version.origin, "locked": version.locked, "when": dict(version.when)}
+            for text, version in recipe.versions.items()
+        ],
+        "options": {
+            name: {"default": option.default, "values": list(option.values), "doc": option.doc}
+            for name, option in recipe.options.items()
+        },
+        "reads": dict(node.options),
+        "flags": list(node.flags),
+        "sources": [{"source": s.name, "sha256": s.sha256, "bytes": s.size} for s in node.sources],
+        "build": list(node.build),
+        "runtime": list(node.runtime),
+        **_state(graph, node, layout),
+    }
+
+
+def _print(document: dict[str, Any]) -> None:
+    print(f"{document['name']} {document['version']} ({document['origin']}): {document['summary']}")
+    rows: list[tuple[str, str]] = [
+        ("licence", document["licence"]),
+        ("homepage", document["homepage"]),
+        ("recipe", document["where"]),
+        ("versions", ", ".join(_version_text(v) for v in document["versions"])),
+        ("reads", ", ".join(f"{name}={value}" for name, value in document["reads"].items())),
+        ("flags", " ".join(document["flags"])),
+        ("build", ", ".join(document["build"])),
+        ("runtime", ", ".join(document["runtime"])),
+        ("key", document["key"]),
+        ("state", document["state"]),
+        ("output", document.get("path", "")),
+    ]
+    if "bytes" in document:
+        rows.append(("size", f"{bytes_text(document['bytes'])} in {document['files']} files"))
+    if document.get("seconds"):
+        rows.append(("built in", seconds_text(document["seconds"])))
+    for label, text in rows:
+        if text:
+            print(f"  {label:<9} {text}")
+    for name, option in document["options"].items():
+        values = "|".join(option["values"])
+        print(f"  option    {document['name']}.{name}={values} (default {option['default']}): {option['doc']}")
+    sources = document["sources"]
+    for source in sources[:8]:
+        size = f"  {bytes_text(source['bytes'])}" if source["bytes"] else ""
+        print(f"  source    {source['source']}{size}")
+    if len(sources) > 8:
+        total = sum(source["bytes"] or 0 for source in sources)
+        print(f"  source    and {len(sources) - 8} more, {bytes_text(total)} in all (--json lists them)")
+
+
+def _version_text(version: dict[str, Any]) -> str:
+    notes = [version["origin"], *(f"{name}={value}" for name, value in version["when"].items())]
+    if not version["locked"]:
+        notes.append("not locked")
+    return f"{version['version']} ({', '.join(notes)})"

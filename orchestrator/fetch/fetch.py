@@ -1,0 +1,223 @@
+"""Turns a source into a verified file in the store: asks each place in turn, and keeps nothing that is not it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.archive import unpack
+from orchestrator.digest import Digest, sha256_file
+from orchestrator.errors import MachineError, OrchError, RecipeError, SourceError
+from orchestrator.events import FetchProgress, Monitor, StepWaiting
+from orchestrator.fetch import pypi
+from orchestrator.fetch.download import Download
+from orchestrator.fetch.places import Mirrors, joined, local_candidates, no_places, places_of
+from orchestrator.fetch.settings import Machine, Place
+from orchestrator.fetch.url import DebianName, LocalName, Name, PypiName, parse_name, without_secrets
+from orchestrator.fetch.web import Address, Missed, Patience, Web
+from orchestrator.graph.derivation import Source
+from orchestrator.store import (
+    Layout,
+    add_source,
+    adopt_partial,
+    list_sources,
+    locked,
+    partial_path,
+    source_file,
+    staging,
+)
+from orchestrator.tree import disk, scan
+
+_EVENTS_APART = 0.2  # seconds
+
+
+class _Wrong(Exception):
+    """A place has a file of that name with other content; says what was expected and what was got."""
+
+
+def fetch(
+    layout: Layout,
+    source: Source,
+    *,
+    mirrors: Mirrors,
+    base: Path,
+    monitor: Monitor,
+    machine: Machine | None = None,
+    patience: Patience | None = None,
+) -> Path:
+    """The file of `source` in the store, fetched unless it is there. `base` is the recipe's directory.
+
+    Raise MachineError if no place gives it, SourceError if what they give is something else, RecipeError if the source
+    names or pins nothing. Of two processes one fetches; what a broken connection left is gone on from.
+    """
+    present = _stored(layout, source)
+    if present is not None:
+        return present
+    name = parse_name(source.name, where=source.where)
+    with locked(layout, _key(source), lambda: monitor(StepWaiting(step=f"fetch {source.name}"))):
+        present = _stored(layout, source)
+        if present is not None:
+            return present
+        machine = machine or Machine.here()
+        web = Web(machine, patience or Patience())
+        return _Fetch(layout, source, name, web, monitor, base).from_any(places_of(name, mirrors, machine))
+
+
+def _key(source: Source) -> Digest:
+    if source.sha256 is not None:
+        return Digest("sha256", source.sha256)
+    if source.tree is not None:
+        return Digest("blake3", source.tree)
+    raise RecipeError(
+        f"{source.name} is not locked: it has neither sha256 nor tree",
+        where=source.where,
+        hint="lock it: orch source lock",
+    )
+
+
+def _tree_name(tree: str) -> str:
+    """The name under which the store remembers that a file unpacks to a tree."""
+    return f"tree:{tree}"
+
+
+def _stored(layout: Layout, source: Source) -> Path | None:
+    if source.sha256 is not None:
+        return source_file(layout, source.sha256)
+    if source.tree is None:
+        return None
+    known = _tree_name(source.tree)
+    found = next((stored for stored in list_sources(layout) if known in stored.names), None)
+    return source_file(layout, found.sha256) if found else None
+
+
+@dataclass(slots=True)
+class _Progress:
+    """Passes progress on, five times a second at most but for the last."""
+
+    monitor: Monitor
+    source: Source
+    last: float = 0.0
+
+    def __call__(self, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if now - self.last >= _EVENTS_APART or done == total:
+            self.last = now
+            self.monitor(FetchProgress(source=self.source.name, done=done, total=total or self.source.size))
+
+
+@dataclass(slots=True)
+class _Fetch:
+    """One source being fetched, with its lock held."""
+
+    layout: Layout
+    source: Source
+    name: Name
+    web: Web
+    monitor: Monitor
+    base: Path
+
+    def from_any(self, places: tuple[Place, ...]) -> Path:
+        """Ask every place until one has it; raise for what all of them said."""
+        answers: list[str] = []
+        wrong: list[str] = []
+        for place in places:
+            asked = f"{without_secrets(place.address)} (from {place.said_by})"
+            try:
+                return self._from_one(place)
+            except Missed as missed:
+                answers.append(f"{asked}: {missed.answer}")
+            except _Wrong as error:
+                wrong.append(f"{error}; {asked}")
+        if wrong:
+            raise self._mismatch(wrong)
+        raise self._unreachable(answers or [no_places(self.name)])
+
+    def _mismatch(self, wrong: list[str]) -> SourceError:
+        return SourceError(
+            f"{self.source.name} is not what is pinned",
+            where=self.source.where,
+            why="\n".join(wrong),
+            hint="if the new content is right, lock it anew; otherwise find out why that place has another file",
+        )
+
+    def _unreachable(self, answers: list[str]) -> MachineError:
+        return MachineError(
+            f"cannot fetch {self.source.file_name}, {_key(self.source)}",
+            where=self.source.where,
+            why="\n".join([f"{self.source.name} was looked for in:", *answers]),
+            hint=f"try again later, or supply it by hand: orch source add {self.source.file_name}",
+        )
+
+    def _from_one(self, place: Place) -> Path:
+        candidates = local_candidates(self.name, place, self.source.path.parent if self.source.path else self.base)
+        if isinstance(self.name, LocalName) and self.source.path is not None:
+            candidates = (self.source.path,)
+        if candidates:
+            found = next((path for path in candidates if path.is_file()), None)
+            if found is None:
+                raise Missed(f"no file {' or '.join(str(path) for path in candidates)}")
+            return self._keep_file(found, str(found))
+        address = self._address(place)
+        if self.source.sha256 is None:
+            return self._download_tree(address)
+        return self._download(address, self.source.sha256)
+
+    def _address(self, place: Place) -> Address:
+        if isinstance(self.name, DebianName):
+            archive = Address.of(place.address)
+            return Address(joined(archive.url, self.name.path), archive.login)
+        if not isinstance(self.name, PypiName):
+            return Address.of(place.address)
+        found = pypi.find(self.web, place.address, self.name)
+        pinned = self.source.sha256
+        if found.sha256 is not None and pinned is not None and found.sha256 != pinned:
+            raise _Wrong(f"expected sha256:{pinned}, the index says sha256:{found.sha256}")
+        return found.address
+
+    def _download(self, address: Address, sha256: str) -> Path:
+        partial = partial_path(self.layout, sha256)
+        download = Download(self.web, address, partial, _Progress(self.monitor, self.source))
+        download.run()
+        for once_more in (download.resumed, False):
+            try:
+                return adopt_partial(self.layout, sha256, names=(self.source.name,))
+            except SourceError as error:
+                if not once_more:
+                    raise _Wrong(f"{error.why}, from {without_secrets(address.url)}") from error
+            download.run()  # what was there before may have been of another file: the store removed it
+        raise AssertionError("unreachable: the second try returns or raises")
+
+    def _download_tree(self, address: Address) -> Path:
+        partial = partial_path(self.layout, _key(self.source).hex)
+        Download(self.web, address, partial, _Progress(self.monitor, self.source)).run()
+        try:
+            return self._keep_file(partial, without_secrets(address.url))
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _keep_file(self, file: Path, origin: str) -> Path:
+        """Copy a file that is whole into the store if it is what the source pins."""
+        sha256, names = self.source.sha256, (self.source.name,)
+        if sha256 is None:
+            tree = self._tree(file, origin)
+            if tree != self.source.tree:
+                raise _Wrong(f"expected a tree of blake3:{self.source.tree}, got blake3:{tree}, from {origin}")
+            with disk("read", file):
+                sha256 = sha256_file(file).hex
+            names = (*names, _tree_name(tree))
+        try:
+            return add_source(self.layout, file, sha256=sha256, names=names)
+        except SourceError as error:
+            raise _Wrong(f"{error.why}, from {origin}") from error
+
+    def _tree(self, file: Path, origin: str) -> str:
+        """The digest of what `file` unpacks to, as a build unpacks it."""
+        with staging(self.layout, "fetch") as room:
+            try:
+                is_zip = self.source.file_name.endswith((".whl", ".zip"))
+                unpack(file, room / "tree", file_name=self.source.file_name, strip=not is_zip)
+                return scan(room / "tree").digest.hex
+            except OrchError as error:
+                error.where = f"{self.source.where}: {origin}" if self.source.where else origin
+                raise

@@ -1,0 +1,73 @@
+"""Closures of a resolved graph: what a goal runs with, which checks decide it, and the key of it all. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from orchestrator.digest import Digest, key_of
+from orchestrator.graph.derivation import Graph, Node
+
+SCHEMA = 1  # of the closure document
+
+
+def runtime_closure(graph: Graph, goals: Iterable[str]) -> tuple[str, ...]:
+    """The goals and all that runs with them, dependencies before dependents."""
+    names = {name for goal in goals for name in (goal, *graph[goal].runtime)}
+    return tuple(node.name for node in graph.nodes if node.name in names)
+
+
+def build_closure(graph: Graph, goals: Iterable[str]) -> tuple[str, ...]:
+    """The goals, what is mounted while they are built, what that is built with: dependencies before dependents."""
+    names: set[str] = set()
+    todo = list(goals)
+    while todo:
+        name = todo.pop()
+        if name not in names:
+            names.add(name)
+            todo += graph[name].build
+    return tuple(node.name for node in graph.nodes if node.name in names)
+
+
+def checks_of(graph: Graph, goal: str) -> tuple[str, ...]:
+    """The nodes whose checks decide `goal`, dependencies first: it and its runtime closure, where they have one."""
+    return tuple(name for name in runtime_closure(graph, [goal]) if graph[name].check is not None)
+
+
+def check_mounts(graph: Graph, node: Node) -> tuple[str, ...]:
+    """All that the check of `node` sees, its own output too: top first, the one base last."""
+    inputs = node.check.inputs if node.check else ()
+    names = tuple(dict.fromkeys((*inputs, node.name, *node.runtime)))
+    bases = [name for name in names if graph[name].is_base]
+    return (*(name for name in names if name not in bases), *bases[:1])
+
+
+def _check(node: Node, keys: Mapping[str, Digest]) -> dict[str, Any]:
+    assert node.check is not None
+    return {
+        "script": node.check.script,
+        "files": [{"name": file.name, "sha256": file.sha256} for file in node.check.files],
+        "inputs": {name: str(keys[name]) for name in node.check.inputs},
+    }
+
+
+def closure_document(graph: Graph, goal: str, keys: Mapping[str, Digest]) -> dict[str, Any]:
+    """What is hashed for a finished goal: all that could make any of its builds or checks run again."""
+    names = runtime_closure(graph, [goal])
+    return {
+        "schema": SCHEMA,
+        "kind": "closure",
+        "goal": goal,
+        # What is built: the goal and what runs with it.
+        "nodes": {name: str(keys[name]) for name in names},
+        # What is checked. Version, flags and options, which a check also sees, are in the node's derivation key.
+        "checks": {name: _check(graph[name], keys) for name in checks_of(graph, goal)},
+        # What a check runs in, besides the files.
+        "environment": {name: [list(pair) for pair in graph[name].environment] for name in names},
+        "ldconf": {name: list(graph[name].ldconf) for name in names},
+    }
+
+
+def closure_key(graph: Graph, goal: str, keys: Mapping[str, Digest]) -> Digest:
+    """The key of a finished goal; `keys` are derivation keys. One lookup of it says if there is nothing to do."""
+    return key_of(closure_document(graph, goal, keys))

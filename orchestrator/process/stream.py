@@ -1,0 +1,172 @@
+"""Long programs: their output is handed over as it comes, and they end when they must.
+
+Here `subprocess` starts the process, not `sh`. Measured with sh 2: 4.5 ms a start against 0.6; it leaves SIGHUP and
+SIGXFSZ ignored in the child, which a build would inherit; it runs Python between fork and exec, while other threads
+run too; and its own threads stand between a program's output and its reader.
+
+The kernel ties a child's parent-death signal to the *thread* that forked it: `stream` waits in that thread, so a child
+that asks for the signal lives exactly as long as somebody waits for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from threading import Event
+
+from orchestrator.errors import MachineError
+
+_CHUNK = 1 << 16
+_LOOK = 0.05  # seconds between two looks at the stop event
+_PATIENCE = 10.0  # seconds for the killed to be gone, and for output to end after its writers did
+
+
+class Ending(Enum):
+    """Who ended a process."""
+
+    ITSELF = "itself"
+    TIMEOUT = "timeout"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a streamed process ended: 128+N when a signal N ended it. Seconds are wall time."""
+
+    status: int
+    seconds: float
+    ending: Ending
+
+
+def stream(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path,
+    on_bytes: Callable[[bytes], None],
+    timeout: float | None = None,
+    stop: Event | None = None,
+) -> Ended:
+    """Run `argv` in a session of its own; its stdout and stderr reach `on_bytes` in the order written.
+
+    When time is up, `stop` is set or anything raises, the process and its children are killed and waited for.
+    """
+    began = time.monotonic()
+    read_end, write_end = os.pipe()
+    with _descriptor(read_end) as pipe:
+        try:
+            process = _start(argv, env, cwd, write_end)
+        finally:
+            os.close(write_end)
+        try:
+            ending = _follow(process.pid, pipe, on_bytes, _deadline(began, timeout), stop)
+            if ending is not Ending.ITSELF:
+                _kill(process)
+            status = process.wait()
+            _drain(pipe, on_bytes)
+        finally:
+            _kill(process)
+    return Ended(status=status if status >= 0 else 128 - status, seconds=time.monotonic() - began, ending=ending)
+
+
+def _start(argv: Sequence[str], env: Mapping[str, str], cwd: Path, output: int) -> subprocess.Popen[bytes]:
+    # A session of its own: Ctrl-C on the terminal reaches only the caller, who then decides.
+    try:
+        return subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=cwd,
+            env=dict(env),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise MachineError(
+            f"{argv[0]} could not be started", where=str(cwd), why=error.strerror or str(error)
+        ) from error
+
+
+def _deadline(began: float, timeout: float | None) -> float | None:
+    return None if timeout is None else began + timeout
+
+
+def _follow(
+    pid: int, pipe: int, on_bytes: Callable[[bytes], None], deadline: float | None, stop: Event | None
+) -> Ending:
+    """Hand output over until the process is gone; say why to end it if it must end before."""
+    with _descriptor(os.pidfd_open(pid)) as gone:
+        poll = select.poll()  # not select(): it refuses descriptors above 1023
+        poll.register(pipe, select.POLLIN)
+        poll.register(gone, select.POLLIN)
+        while True:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return Ending.TIMEOUT
+            if stop is not None:
+                if stop.is_set():
+                    return Ending.STOPPED
+                left = _LOOK if left is None else min(left, _LOOK)
+            ready = {number for number, _ in poll.poll(None if left is None else left * 1000)}
+            if pipe in ready:
+                data = os.read(pipe, _CHUNK)
+                if data:
+                    on_bytes(data)
+                    continue  # first all that it said, then its end
+                poll.unregister(pipe)
+            if gone in ready:
+                return Ending.ITSELF
+
+
+@contextlib.contextmanager
+def _descriptor(number: int) -> Iterator[int]:
+    try:
+        yield number
+    finally:
+        os.close(number)
+
+
+def _drain(pipe: int, on_bytes: Callable[[bytes], None]) -> None:
+    """What was written and not read yet, to the end: a writer that outlived the process is given a little time only."""
+    until = time.monotonic() + _PATIENCE
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    while poll.poll(max(0.0, until - time.monotonic()) * 1000):
+        data = os.read(pipe, _CHUNK)
+        if not data:
+            return
+        on_bytes(data)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill the children, then the process, and wait.
+
+    Children first: where the process is `unshare --pid --fork`, its child is the first process of a namespace, and is
+    only reaped when all in it are gone. So when this returns nothing of a sandbox runs.
+    """
+    if process.poll() is not None:
+        return
+    for child in _children(process.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+    if _children(process.pid):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=_PATIENCE)
+    process.kill()
+    process.wait()
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    except OSError:  # a kernel without CONFIG_PROC_CHILDREN: the children's own parent-death signal must do
+        return []
+    return [int(word) for word in text.split()]

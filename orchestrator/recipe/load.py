@@ -1,0 +1,148 @@
+"""Reads recipes: the file, and the patches, files and locks beside it. The only place that opens them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+
+from orchestrator.digest import sha256_file
+from orchestrator.errors import RecipeError
+from orchestrator.recipe.check import leaves, parts_of, problems
+from orchestrator.recipe.lines import FieldPath
+from orchestrator.recipe.lock import Lock, read_lock
+from orchestrator.recipe.model import Document, LocalFile, Recipe
+from orchestrator.recipe.parse import Problem, failure, parse, suggestion
+from orchestrator.recipe.project import Project, find_project
+
+FILE = "recipe.toml"
+DIRECTORY = "recipes"
+
+
+def _named_files(document: Document) -> Iterator[tuple[FieldPath, str]]:
+    """Every file beside the recipe that it names, with the field that does; locks are not among them."""
+    for name, version in document.versions.items():
+        for index, patch in enumerate(version.patches):
+            yield ("versions", name, "patches", index), patch
+    tables = ((), document), (("vendor",), document.vendor), (("source",), document.source)
+    for prefix, table in tables:
+        for step, script in (("build", table.build), ("check", table.check)):
+            for index, name in enumerate(script.files if script else ()):
+                yield (*prefix, step, "files", index), name
+
+
+def _beside(directory: Path, name: str) -> Path | str:
+    """The file `name` of a recipe's directory, or what is wrong with it."""
+    path = directory / name
+    if leaves(name) or not path.resolve().is_relative_to(directory.resolve()):
+        return f"{name} leaves the recipe's directory"
+    return path if path.is_file() else f"{name} does not exist beside the recipe"
+
+
+def _files(document: Document, directory: Path) -> tuple[dict[str, LocalFile], list[Problem]]:
+    files: dict[str, LocalFile] = {}
+    wrong: list[Problem] = []
+    for field, name in _named_files(document):
+        found = _beside(directory, name)
+        if isinstance(found, str):
+            there = [p.relative_to(directory).as_posix() for p in sorted(directory.rglob("*")) if p.is_file()]
+            wrong.append(Problem(field, found, suggestion(name, [p for p in there if p != FILE], label="files there")))
+        elif name not in files:
+            files[name] = LocalFile(name=name, sha256=sha256_file(found).hex, path=found)
+    return files, wrong
+
+
+def _locks(document: Document, directory: Path, where: str) -> tuple[dict[str, Lock], list[Problem]]:
+    locks: dict[str, Lock] = {}
+    wrong: list[Problem] = []
+    for name, version in document.versions.items():
+        if version.lock is None or version.lock in locks or document.base is None:
+            continue
+        found = _beside(directory, version.lock)
+        if isinstance(found, str):
+            if version.locked:
+                wrong.append(Problem(("versions", name, "lock"), found, f"make it: orch lock {document.name}"))
+            continue
+        lock = read_lock(found, where.removesuffix(FILE) + version.lock)
+        suite = lock.suite.partition("-")[0]  # bookworm-security is of bookworm
+        if suite != document.base.suite or sorted(lock.packages) != sorted(document.base.packages):
+            what = f"{version.lock} was made for another suite or other packages than [base] names"
+            wrong.append(Problem(("versions", name, "lock"), what, f"make it again: orch lock {document.name}"))
+        locks[version.lock] = lock
+    return locks, wrong
+
+
+def load_recipe(path: Path, project: Project | None = None) -> Recipe:
+    """The recipe in the file `path`; one RecipeError for all that is wrong in it."""
+    project = project or find_project(path.parent)
+    where = path.relative_to(project.root).as_posix() if path.is_relative_to(project.root) else str(path)
+    try:
+        text = path.read_bytes().decode("utf-8").replace("\r\n", "\n")
+    except OSError as error:
+        raise RecipeError("the recipe cannot be read", where=where, why=error.strerror or "") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError("not UTF-8 text", where=where, why=str(error)) from error
+    document = parse(text, Document, where)
+    wrong = problems(document, path.parent.name, {option.name: option.values for option in project.options})
+    files, missing = _files(document, path.parent)
+    locks, unfit = _locks(document, path.parent, where)
+    if wrong or missing or unfit:
+        raise failure([*wrong, *missing, *unfit], text, where)
+    return Recipe(
+        name=document.name,
+        where=where,
+        directory=path.parent,
+        summary=document.summary,
+        licence=document.licence,
+        homepage=document.homepage,
+        options=document.options,
+        versions=document.versions,
+        parts={"source": parts_of(document, "source"), "vendor": parts_of(document, "vendor")},
+        base=document.base,
+        files=files,
+        locks=locks,
+    )
+
+
+class Recipes(Mapping[str, Recipe]):
+    """A project's recipes by name. The names come from one listing; a recipe is read when it is asked for, once."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self._read: dict[str, Recipe] = {}
+
+    @cached_property
+    def _names(self) -> dict[str, None]:
+        directory = self.project.root / DIRECTORY
+        try:
+            found = sorted(entry.name for entry in directory.iterdir() if entry.is_dir() and entry.name[0] not in "._")
+        except OSError as error:
+            raise RecipeError("the recipes cannot be listed", where=str(directory), why=str(error.strerror)) from error
+        return dict.fromkeys(found)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every recipe's name, sorted; whether they can be read is not known yet."""
+        return tuple(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __getitem__(self, name: str) -> Recipe:
+        if name not in self._read:
+            if name not in self._names:
+                raise KeyError(name)
+            path = self.project.root / DIRECTORY / name / FILE
+            self._read[name] = load_recipe(path, self.project)
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def load_recipes(project: Project) -> Recipes:
+    """The recipes of a project, none read yet."""
+    return Recipes(project)

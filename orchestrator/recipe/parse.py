@@ -1,0 +1,147 @@
+"""TOML text becomes a value, or one error that names file, line and field of all that is wrong. Reads no file.
+
+The validator is imported here when the first file is parsed, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import tomllib
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from types import UnionType
+from typing import Any, TypeVar
+
+from orchestrator.errors import RecipeError
+from orchestrator.recipe.lines import FieldPath, field_lines
+
+T = TypeVar("T")
+
+_WANTED = {
+    "string_type": "a string",
+    "int_type": "an integer",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "dict_type": "a table",
+    "dataclass_type": "a table",
+}
+_DATE = "a date or time"  # the one kind of TOML value that JSON lacks
+_GIVEN = {str: "a string", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a table"}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: the field, the fact, the remedy."""
+
+    path: FieldPath
+    what: str
+    hint: str = ""
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """`did you mean 'flags'?`, or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
+def suggestion(word: str, known: Iterable[str], *, label: str) -> str:
+    """`did you mean 'flags'?`, or what is known if nothing is close."""
+    names = list(known)
+    return closest(word, names) or (f"{label}: {', '.join(names)}" if names else "")
+
+
+def dotted(path: FieldPath) -> str:
+    """`versions.1.4.1.sources[0].sha256`."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+def failure(problems: Sequence[Problem], text: str, where: str) -> RecipeError:
+    """One error for all `problems` of a file, in the order of its lines: the first in full, the others listed."""
+    lines = field_lines(text)
+
+    def line(path: FieldPath) -> int:
+        return next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), 0)
+
+    def place(problem: Problem) -> str:
+        number = line(problem.path)
+        file = f"{where}:{number}" if number else where
+        return f"{file}: {dotted(problem.path)}" if problem.path else file
+
+    first, *others = sorted(problems, key=lambda problem: line(problem.path))
+    more = "".join(f"\n{place(other)}: {other.what}" for other in others)
+    return RecipeError(first.what, where=place(first), hint=first.hint, why=f"also wrong:{more}" if more else "")
+
+
+def _inside(kind: Any, part: str | int) -> Any:
+    """The type of field or item `part` of `kind`."""
+    if is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        name = str(part)
+        kind = hints[name] if name in hints else hints[f"{name}_"]
+    else:
+        kind = typing.get_args(kind)[0 if isinstance(part, int) else 1]
+    choices = [choice for choice in typing.get_args(kind) if choice is not type(None)]
+    return choices[0] if typing.get_origin(kind) is UnionType else kind
+
+
+def _allowed(kind: Any, path: FieldPath) -> list[str]:
+    """The keys of the table at `path` of a document of type `kind`."""
+    for part in path:
+        kind = _inside(kind, part)
+    return [field.name.rstrip("_") for field in fields(kind)]
+
+
+def _problem(kind: type, error: Mapping[str, Any]) -> Problem:
+    path: FieldPath = tuple(error["loc"])
+    start = max((index for index, part in enumerate(path) if isinstance(part, str)), default=0)
+    name = dotted(path[start:])  # `build[0]` for an item of a list
+    match error["type"]:
+        case "missing":
+            return Problem(path, f"{name} is missing")
+        case "unexpected_keyword_argument":
+            hint = suggestion(name, _allowed(kind, path[:-1]), label="keys here")
+            return Problem(path, f"unknown key {name!r}", hint)
+        case "literal_error":
+            return Problem(path, f"{name} is {error['input']!r}", f"it is {error['ctx']['expected']}")
+        case code if code in _WANTED:
+            value = error["input"]
+            given = _DATE if isinstance(value, dict) and _DATE in value else _GIVEN.get(type(value), "something else")
+            return Problem(path, f"{name} is {given}, not {_WANTED[code]}")
+    return Problem(path, f"{name}: {error['msg']}")
+
+
+@cache
+def _adapter(kind: Any) -> Any:
+    from pydantic import TypeAdapter  # a tenth of a second: only when a file is parsed
+
+    return TypeAdapter(kind)
+
+
+def _table(text: str, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        fact, _, place = str(error).rpartition(" (at ")
+        line = re.match(r"line (\d+)", place)
+        number = int(line[1]) if line else text.count("\n", 0, len(text.rstrip())) + 1
+        raise RecipeError(f"not TOML: {fact or error}", where=f"{where}:{number}") from error
+
+
+def parse(text: str, kind: type[T], where: str) -> T:
+    """The value of type `kind` that TOML `text` spells; RecipeError with file, line and field if it does not."""
+    table = _table(text, where)
+    any_kind: Any = kind
+    adapter = _adapter(any_kind)
+    from pydantic import ValidationError
+
+    try:
+        # Through JSON, where the validator takes tables and lists for what they are while staying strict on the leaves.
+        value: T = adapter.validate_json(json.dumps(table, default=lambda leaf: {_DATE: str(leaf)}))
+    except ValidationError as errors:
+        raise failure([_problem(kind, error) for error in errors.errors()], text, where) from None
+    return value

@@ -1,0 +1,106 @@
+"""A project is the directory of the nearest orch.toml upwards. Knows no store and no command line."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from orchestrator.errors import RecipeError, UsageError
+from orchestrator.recipe.model import STRICT
+from orchestrator.recipe.parse import Problem, failure, parse
+
+FILE = "orch.toml"
+RESERVED = ("origin",)  # options of orch itself
+OPTION_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GlobalOption:
+    """An option that holds for a whole closure: `--set NAME=VALUE`."""
+
+    name: str
+    doc: str
+    values: tuple[str, ...]
+    default: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """What orch.toml says. `mirrors` maps a source scheme to addresses tried in turn; `store` is None if not said."""
+
+    root: Path
+    options: tuple[GlobalOption, ...] = ()
+    mirrors: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    store: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OptionTable:
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    values: tuple[str, ...]
+    default: str
+    doc: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StoreTable:
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Document:
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    options: dict[str, _OptionTable] = field(default_factory=dict)
+    mirrors: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    store: _StoreTable | None = None
+
+
+def _problems(document: _Document) -> list[Problem]:
+    found = []
+    for name, option in document.options.items():
+        path = ("options", name)
+        if name in RESERVED or OPTION_NAME.fullmatch(name) is None:
+            found.append(Problem(path, f"an option cannot be called {name!r}"))
+        if option.default not in option.values:
+            hint = f"values: {', '.join(option.values)}"
+            found.append(Problem((*path, "default"), f"{option.default!r} is not a value of {name}", hint))
+    return found
+
+
+def load_project(root: Path) -> Project:
+    """The project whose orch.toml is in `root`; RecipeError if the file is wrong."""
+    try:
+        text = (root / FILE).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RecipeError("not UTF-8 text", where=FILE, why=str(error)) from error
+    document = parse(text, _Document, FILE)
+    if problems := _problems(document):
+        raise failure(problems, text, FILE)
+    return Project(
+        root=root,
+        options=tuple(
+            GlobalOption(name=name, doc=option.doc, values=option.values, default=option.default)
+            for name, option in document.options.items()
+        ),
+        mirrors=document.mirrors,
+        store=root / Path(document.store.path).expanduser() if document.store else None,
+    )
+
+
+def find_project(start: Path) -> Project:
+    """The project that `start` lies in; UsageError if there is none."""
+    start = start.resolve()
+    for directory in (start, *start.parents):
+        if (directory / FILE).is_file():
+            return load_project(directory)
+    raise UsageError(
+        f"no {FILE} here or above",
+        where=str(start),
+        hint=f"change to a project's directory, or start one with an empty {FILE} beside recipes/",
+    )

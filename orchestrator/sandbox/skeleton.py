@@ -1,0 +1,73 @@
+"""The small tree on top of every merged root: mount points, and the few files of /etc that differ between machines.
+
+What stands here is seen by every build: a change raises SANDBOX_SCHEMA.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath
+
+from orchestrator.errors import MachineError
+from orchestrator.sandbox.spec import (
+    BUILD_DIR,
+    BUILD_GID,
+    BUILD_UID,
+    HOST_NAME,
+    OUT_DIR,
+    SOURCE_DATE_EPOCH,
+    Bind,
+)
+
+DIRECTORIES = (BUILD_DIR, "/dev", "/etc", OUT_DIR, "/proc", "/run", "/tmp")
+FILES = {
+    "/etc/group": f"root:x:0:\nbuild:x:{BUILD_GID}:\nnogroup:x:65534:\n",
+    "/etc/hostname": f"{HOST_NAME}\n",
+    "/etc/hosts": f"127.0.0.1 localhost {HOST_NAME}\n::1 localhost\n",
+    "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\nservices: files\nprotocols: files\n",
+    "/etc/passwd": (
+        "root:x:0:0:root:/root:/bin/bash\n"
+        f"build:x:{BUILD_UID}:{BUILD_GID}:build:{BUILD_DIR}:/bin/bash\n"
+        "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+    ),
+    "/etc/resolv.conf": "",
+}
+
+
+def write_skeleton(top: Path, *, binds: tuple[Bind, ...], lowers: tuple[Path, ...]) -> None:
+    """Make the tree at `top`, with a mount point for each bind; every time in it is the build's fixed date."""
+    for inside in DIRECTORIES:
+        _directory(top, inside)
+    for inside, text in FILES.items():
+        _host(top, inside).write_text(text, encoding="utf-8")
+    for bind in binds:
+        _refuse_link_on_the_way(bind.inside, lowers)
+        if bind.host.is_dir():
+            _directory(top, bind.inside)
+        else:
+            _directory(top, str(PurePosixPath(bind.inside).parent))
+            _host(top, bind.inside).touch()
+    for folder, _, names in os.walk(top, topdown=False):
+        for name in (*names, "."):
+            os.utime(Path(folder, name), (SOURCE_DATE_EPOCH, SOURCE_DATE_EPOCH))
+
+
+def _host(top: Path, inside: str) -> Path:
+    return top / inside.lstrip("/")
+
+
+def _directory(top: Path, inside: str) -> None:
+    _host(top, inside).mkdir(parents=True, exist_ok=True)
+
+
+def _refuse_link_on_the_way(inside: str, lowers: tuple[Path, ...]) -> None:
+    """A real directory on top of a symbolic link (/lib on a merged /usr) would hide all that is behind the link."""
+    for place in (inside, *map(str, PurePosixPath(inside).parents)):
+        for lower in lowers:
+            if _host(lower, place).is_symlink():
+                raise MachineError(
+                    f"nothing can be bound at {inside}",
+                    where=str(_host(lower, place)),
+                    why=f"{place} is a symbolic link there",
+                    hint="name the place the link leads to",
+                )

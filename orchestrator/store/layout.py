@@ -1,0 +1,152 @@
+"""Where things lie in a store. Everything below the root is the store's own; nothing here reads an object or a record.
+
+schema                              the layout's number
+objects/<hex>/{tree/,manifest.json} immutable, read-only
+realisations/<key>.json             derivation and build keys -> output; latest/ holds hints by name
+checks/<key>.json, goals/<key>.json
+sources/sha256/<hex>, <hex>.json    a file and a note about it; partial/ holds unfinished downloads
+logs/ stage/ locks/ roots/ corrupt/
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.digest import Digest
+from orchestrator.errors import MachineError
+from orchestrator.store.durable import fsync_path, write_file
+from orchestrator.tree import disk
+
+_SCHEMA = 1
+_SCHEMA_FILE = "schema"
+_NEW = ".schema-"  # a schema file being written
+_DIRECTORIES = (
+    "objects",
+    "realisations",
+    "realisations/latest",
+    "checks",
+    "goals",
+    "sources",
+    "sources/sha256",
+    "sources/partial",
+    "logs",
+    "stage",
+    "locks",
+    "roots",
+    "corrupt",
+)
+_MAY_BE_THERE = {"README.md", ".gitignore", "lost+found", _SCHEMA_FILE, *_DIRECTORIES}
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The paths of one store; `root` is absolute and no link."""
+
+    root: Path
+
+    @property
+    def objects(self) -> Path:
+        return self.root / "objects"
+
+    @property
+    def realisations(self) -> Path:
+        return self.root / "realisations"
+
+    @property
+    def checks(self) -> Path:
+        return self.root / "checks"
+
+    @property
+    def goals(self) -> Path:
+        return self.root / "goals"
+
+    @property
+    def sources(self) -> Path:
+        return self.root / "sources" / "sha256"
+
+    @property
+    def partial(self) -> Path:
+        return self.root / "sources" / "partial"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def stage(self) -> Path:
+        return self.root / "stage"
+
+    @property
+    def locks(self) -> Path:
+        return self.root / "locks"
+
+    @property
+    def roots(self) -> Path:
+        return self.root / "roots"
+
+    @property
+    def corrupt(self) -> Path:
+        return self.root / "corrupt"
+
+    def object(self, digest: Digest) -> Path:
+        """The directory that holds an object's tree and manifest."""
+        return self.objects / digest.hex
+
+
+def safe_name(text: str) -> str:
+    """`text` as part of a file name: letters, digits, '.', '_', '+' and '-', at most 80, no leading dot."""
+    return re.sub(r"[^A-Za-z0-9._+-]", "-", text)[:80].lstrip(".") or "-"
+
+
+def open_store(root: Path) -> Layout:
+    """The store at `root`, made if it is not there. Raise MachineError: no permission, no space, not a directory, a
+    directory that is something else, or a store made by a newer orch."""
+    with disk("open the store", root):
+        root.mkdir(parents=True, exist_ok=True)
+        layout = Layout(root.resolve())
+        if not os.access(layout.root, os.R_OK | os.W_OK | os.X_OK):
+            raise MachineError(
+                f"cannot write to the store {root}",
+                where=str(root),
+                why="permission denied, or the file system is mounted read-only",
+                hint="make it yours, or choose another with --store or ORCH_STORE",
+            )
+        _settle_schema(layout)
+        for name in _DIRECTORIES:
+            (layout.root / name).mkdir(exist_ok=True)
+    return layout
+
+
+def _settle_schema(layout: Layout) -> None:
+    file = layout.root / _SCHEMA_FILE
+    try:
+        text = file.read_text(encoding="ascii", errors="replace").strip()
+    except FileNotFoundError:
+        text = ""
+    if text.isdecimal() and int(text) > _SCHEMA:
+        raise MachineError(
+            f"the store {layout.root} was made by a newer orch",
+            where=str(file),
+            why=f"its schema is {text}, known is {_SCHEMA}",
+            hint="update orch, or choose another store with --store or ORCH_STORE",
+        )
+    if text == str(_SCHEMA):
+        return
+    strangers = sorted({item.name for item in layout.root.iterdir() if not item.name.startswith(_NEW)} - _MAY_BE_THERE)
+    if text or strangers:
+        raise MachineError(
+            f"{layout.root} is not a store",
+            where=str(file if text else layout.root / strangers[0]),
+            why="its schema file holds something else" if text else "it is a directory with other things in it",
+            hint="choose an empty directory with --store or ORCH_STORE",
+        )
+    new = layout.root / f"{_NEW}{os.getpid()}-{os.urandom(4).hex()}"
+    try:
+        write_file(new, f"{_SCHEMA}\n".encode())
+        new.replace(file)
+    finally:
+        new.unlink(missing_ok=True)
+    fsync_path(layout.root)

@@ -1,0 +1,128 @@
+"""Immutable trees, each at the BLAKE3 of its manifest. An object is there as a whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from orchestrator.digest import Digest, blake3_bytes
+from orchestrator.errors import MachineError
+from orchestrator.store.aside import put_aside
+from orchestrator.store.durable import fsync_path, sync_tree, write_file
+from orchestrator.store.layout import Layout
+from orchestrator.store.stage import staging
+from orchestrator.tree import Manifest, check_tree, disk, remove_tree, seal
+
+_TREE = "tree"
+_MANIFEST = "manifest.json"
+_HEX = re.compile(r"[0-9a-f]{64}")
+
+
+def object_tree(layout: Layout, digest: Digest) -> Path:
+    """Where the object's tree is, if it is there."""
+    return layout.object(digest) / _TREE
+
+
+def has_object(layout: Layout, digest: Digest) -> bool:
+    """Whether the object is there; its content is not read (see verify_object)."""
+    home = layout.object(digest)
+    return (home / _MANIFEST).is_file() and (home / _TREE).is_dir()
+
+
+def list_objects(layout: Layout) -> Iterator[Digest]:
+    """Every object, sorted. Raise MachineError."""
+    with disk("list", layout.objects):
+        names = sorted(os.listdir(layout.objects)) if layout.objects.is_dir() else []  # noqa: PTH208
+    for name in names:
+        digest = Digest("blake3", name)
+        if _HEX.fullmatch(name) and has_object(layout, digest):
+            yield digest
+
+
+@lru_cache(maxsize=64)
+def read_manifest(layout: Layout, digest: Digest) -> Manifest:
+    """The object's manifest, its hash checked. Raise MachineError if there is none, or a damaged one: the object has
+    then been put aside, so that it is a miss from now on."""
+    path = layout.object(digest) / _MANIFEST
+    with disk("read", path):
+        data = path.read_bytes()
+    try:
+        return _parse(data, digest)
+    except ValueError as error:
+        quarantine_object(layout, digest, str(error))
+        raise MachineError(
+            f"object {digest} is damaged",
+            where=str(path),
+            why=str(error),
+            hint="it was put aside: run the same command again, and it is made again",
+        ) from error
+
+
+def _parse(data: bytes, digest: Digest) -> Manifest:
+    if blake3_bytes(data) != digest:
+        raise ValueError(f"{_MANIFEST}: content differs")
+    return Manifest.parse(data)
+
+
+def publish_tree(layout: Layout, staged: Path, manifest: Manifest) -> Digest:
+    """Make the tree at `staged`, which `manifest` describes, an object; return its Digest.
+
+    `staged` lies in the store's stage and is the store's from now on: moved, or removed if this fails half-way. An
+    object that exists already stays as it is. Raise MachineError; nothing is visible then.
+    """
+    digest = manifest.digest
+    if has_object(layout, digest):
+        remove_tree(staged)
+        return digest
+    with staging(layout, f"publish-{digest.hex[:12]}") as room, disk("publish", layout.object(digest)):
+        home = room / "object"
+        home.mkdir(mode=0o755)
+        staged.chmod(0o755)  # a directory can be moved by those only who may write to it
+        staged.rename(home / _TREE)
+        seal(home / _TREE, manifest)
+        write_file(home / _MANIFEST, manifest.to_bytes(), mode=0o444)
+        sync_tree(home, len(manifest.entries))
+        _install(layout, home, digest)
+    return digest
+
+
+def _install(layout: Layout, home: Path, digest: Digest) -> None:
+    target = layout.object(digest)
+    layout.objects.mkdir(parents=True, exist_ok=True)
+    try:
+        home.rename(target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        if has_object(layout, digest):
+            return  # another process was first, with the same bytes
+        put_aside(layout, target, "incomplete: its tree or its manifest is missing")
+        home.rename(target)
+    target.chmod(0o555)
+    fsync_path(layout.objects)
+
+
+def verify_object(layout: Layout, digest: Digest) -> list[str]:
+    """What is wrong with the object, all of it read and hashed again; an empty list if nothing is. An object that is
+    not there is a problem too. Raises nothing for damage."""
+    home = layout.object(digest)
+    try:
+        data = (home / _MANIFEST).read_bytes()
+    except OSError as error:
+        return [f"{_MANIFEST}: cannot be read: {error.strerror}"]
+    try:
+        manifest = _parse(data, digest)
+    except ValueError as error:
+        return [str(error)]
+    return check_tree(home / _TREE, manifest)
+
+
+def quarantine_object(layout: Layout, digest: Digest, why: str) -> Path | None:
+    """Move the object into corrupt/, so that it is a miss from now on; return its new place, or None if it was not
+    there. Raise MachineError."""
+    read_manifest.cache_clear()
+    return put_aside(layout, layout.object(digest), why)

@@ -1,0 +1,122 @@
+"""What a key led to: the output's digest, and enough beside it to say why another key did not lead there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from orchestrator.digest import Digest
+from orchestrator.errors import MachineError
+from orchestrator.store.layout import Layout, safe_name
+from orchestrator.store.records import mapping, number, read_record, replace_file, text, write_record
+
+Kind = Literal["derivation", "build", "check"]
+
+_KINDS = ("derivation", "build", "check")
+_HEX = re.compile(rb"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Realisation:
+    """The result of one key. A record is no proof that its output is still in the store: ask has_object."""
+
+    key: Digest
+    kind: Kind
+    name: str  # the recipe's
+    version: str
+    document: Mapping[str, Any]  # what was hashed into the key; JSON values
+    output: Digest | None  # of a check: what was checked
+    seconds: float  # wall time of the build or check
+    finished: float  # seconds since 1970, UTC
+    log: str = ""  # path below the store's root
+    sandbox: Mapping[str, Any] = field(default_factory=dict)  # what ran it; JSON values
+
+
+def read_realisation(layout: Layout, key: Digest) -> Realisation | None:
+    """The record of a derivation or build key, or None. A damaged one is put aside and counts as none. Raise
+    MachineError only if the record may not be read."""
+    return _read(layout, layout.realisations, key)
+
+
+def write_realisation(layout: Layout, realisation: Realisation) -> None:
+    """Record the result of a derivation or build key; on the disk when this returns. Raise MachineError."""
+    _write(layout, layout.realisations, realisation)
+    if realisation.output is not None:
+        hint = _latest(layout, realisation.name, realisation.kind)
+        with suppress(MachineError):  # the next success writes it again
+            replace_file(layout, hint, realisation.key.hex.encode())
+
+
+def read_check(layout: Layout, key: Digest) -> Realisation | None:
+    """The record of a check key, or None; as read_realisation."""
+    return _read(layout, layout.checks, key)
+
+
+def write_check(layout: Layout, check: Realisation) -> None:
+    """Record the result of a check; on the disk when this returns. Raise MachineError."""
+    _write(layout, layout.checks, check)
+
+
+def latest_realisation(layout: Layout, name: str, kind: Kind = "derivation") -> Realisation | None:
+    """The newest success of the recipe `name`, whatever its options, or None. A hint: it may be lost, and its output
+    may be gone. Raise MachineError only if the record may not be read."""
+    try:
+        data = _latest(layout, name, kind).read_bytes()
+    except OSError:
+        return None
+    if not _HEX.fullmatch(data):
+        return None
+    found = read_realisation(layout, Digest("blake3", data.decode()))
+    return found if found is not None and found.name == name else None
+
+
+def _latest(layout: Layout, name: str, kind: Kind) -> Path:
+    return layout.realisations / "latest" / f"{kind}-{safe_name(name)}"
+
+
+def _read(layout: Layout, directory: Path, key: Digest) -> Realisation | None:
+    def parse(document: dict[str, Any]) -> Realisation:
+        realisation = _parse(document)
+        if realisation.key != key:
+            raise ValueError(f"it is the record of {realisation.key}")
+        return realisation
+
+    return read_record(layout, directory / f"{key.hex}.json", parse)
+
+
+def _write(layout: Layout, directory: Path, realisation: Realisation) -> None:
+    document = {
+        "key": str(realisation.key),
+        "kind": realisation.kind,
+        "name": realisation.name,
+        "version": realisation.version,
+        "document": realisation.document,
+        "output": None if realisation.output is None else str(realisation.output),
+        "seconds": realisation.seconds,
+        "finished": realisation.finished,
+        "log": realisation.log,
+        "sandbox": realisation.sandbox,
+    }
+    write_record(layout, directory / f"{realisation.key.hex}.json", document)
+
+
+def _parse(document: dict[str, Any]) -> Realisation:
+    kind = text(document, "kind")
+    if kind not in _KINDS:
+        raise ValueError(f"kind {kind!r}")
+    return Realisation(
+        key=Digest.parse(text(document, "key")),
+        kind=cast(Kind, kind),
+        name=text(document, "name"),
+        version=text(document, "version"),
+        document=mapping(document, "document"),
+        output=None if document["output"] is None else Digest.parse(text(document, "output")),
+        seconds=number(document, "seconds"),
+        finished=number(document, "finished"),
+        log=text(document, "log"),
+        sandbox=mapping(document, "sandbox"),
+    )

@@ -1,0 +1,101 @@
+"""Small JSON documents that are there as a whole or not at all. One that is damaged is put aside and counts as missing.
+
+A record is two lines: the document, and the BLAKE3 of that line, so that a flipped bit is seen whatever it hits.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from orchestrator.digest import blake3_bytes
+from orchestrator.errors import MachineError, OrchError
+from orchestrator.store.aside import put_aside
+from orchestrator.store.durable import fsync_path, write_file
+from orchestrator.store.layout import Layout
+from orchestrator.store.stage import staging
+from orchestrator.tree import disk, machine_error
+
+T = TypeVar("T")
+
+_SCHEMA = 1
+_DAMAGE = {errno.EIO, errno.EISDIR, errno.ELOOP, errno.ENOTDIR}
+
+
+def write_record(layout: Layout, path: Path, document: Mapping[str, Any]) -> None:
+    """Put `document` at `path`, replacing what is there; it is on the disk when this returns. Raise MachineError."""
+    line = json.dumps({"schema": _SCHEMA, **document}, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    replace_file(layout, path, line + _seal(line))
+
+
+def replace_file(layout: Layout, path: Path, data: bytes) -> None:
+    """Put `data` at `path` at once, durably. Raise MachineError."""
+    with staging(layout, "record") as room, disk("write", path):
+        write_file(room / "new", data)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (room / "new").replace(path)
+        fsync_path(path.parent)
+
+
+def read_record(layout: Layout, path: Path, parse: Callable[[dict[str, Any]], T]) -> T | None:
+    """What `parse` makes of the document at `path`; None if there is none, it has another schema or it is damaged
+    (`parse` raising KeyError, TypeError, ValueError or OrchError means damage). Raise MachineError if it may not be
+    read."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno not in _DAMAGE:
+            raise machine_error(error, "read", path) from error
+        _damaged(layout, path, str(error))
+        return None
+    line, _, rest = data.partition(b"\n")
+    if not line or b"\n" + rest != _seal(line):
+        _damaged(layout, path, "its checksum does not fit its content")
+        return None
+    try:
+        document = json.loads(line)
+        if document.pop("schema") != _SCHEMA:
+            return None  # another orch's: not ours to read, nor to move
+        return parse(document)
+    except (KeyError, TypeError, ValueError, AttributeError, OrchError) as error:
+        _damaged(layout, path, f"malformed: {error!r}")
+        return None
+
+
+def _seal(line: bytes) -> bytes:
+    return b'\n{"blake3":"%s"}\n' % blake3_bytes(line).hex.encode()
+
+
+def _damaged(layout: Layout, path: Path, why: str) -> None:
+    with suppress(MachineError):  # it cannot be moved: a miss all the same
+        put_aside(layout, path, why)
+
+
+def text(document: Mapping[str, Any], name: str) -> str:
+    """The string `name` of a document; raise KeyError or TypeError."""
+    value = document[name]
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is not a string")
+    return value
+
+
+def number(document: Mapping[str, Any], name: str) -> float:
+    """The number `name` of a document; raise KeyError or TypeError."""
+    value = document[name]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} is not a number")
+    return value
+
+
+def mapping(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The object `name` of a document; raise KeyError or TypeError."""
+    value = document[name]
+    if not isinstance(value, dict):
+        raise TypeError(f"{name} is not an object")
+    return value

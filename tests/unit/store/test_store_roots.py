@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator.digest import Digest, blake3_bytes
+from orchestrator.errors import MachineError, UsageError
+from orchestrator.store import (
+    Layout,
+    Root,
+    add_root,
+    latest_log,
+    list_logs,
+    list_roots,
+    new_log,
+    object_tree,
+)
+from orchestrator.tree import remove_tree
+
+Publish = Callable[[dict[str, bytes]], Digest]
+
+
+def test_a_link_is_made_replaced_and_registered(layout: Layout, publish: Publish, tmp_path: Path) -> None:
+    one, two = publish({"a": b"1"}), publish({"a": b"2"})
+    link = tmp_path / "result"
+    add_root(layout, link, one, "ucx 1.19.0")
+    assert link.readlink() == object_tree(layout, one)
+    assert (link / "a").read_bytes() == b"1"
+    add_root(layout, link, two, "ucx 1.20.0")
+    assert list(list_roots(layout)) == [Root(link=link, digest=two, label="ucx 1.20.0")]
+    assert sorted(os.listdir(tmp_path)) == ["result", "store"]
+
+
+def test_a_link_that_was_removed_or_turned_keeps_nothing(layout: Layout, publish: Publish, tmp_path: Path) -> None:
+    digest = publish({"a": b"1"})
+    for name in ("one", "two", "three"):
+        add_root(layout, tmp_path / name, digest, name)
+    (tmp_path / "one").unlink()
+    (tmp_path / "two").unlink()
+    (tmp_path / "two").symlink_to(tmp_path)
+    (layout.roots / "rubbish").write_bytes(b"")
+    assert [root.label for root in list_roots(layout)] == ["three"]
+
+
+def test_only_links_are_replaced(layout: Layout, publish: Publish, tmp_path: Path) -> None:
+    digest = publish({"a": b"1"})
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "directory").mkdir()
+    for name in ("file", "directory"):
+        with pytest.raises(UsageError, match="no symbolic link"):
+            add_root(layout, tmp_path / name, digest, "x")
+    assert (tmp_path / "file").read_text() == "mine"
+    (tmp_path / "dangling").symlink_to("nowhere")
+    add_root(layout, tmp_path / "dangling", digest, "x")
+    assert [root.link for root in list_roots(layout)] == [tmp_path / "dangling"]
+    with pytest.raises(MachineError, match="cannot link"):
+        add_root(layout, tmp_path / "no/such/place", digest, "x")
+
+
+def test_relative_links(layout: Layout, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    remove_tree(layout.roots)
+    assert list(list_roots(layout)) == []
+    add_root(layout, Path("result"), publish({"a": b"1"}), "x")
+    assert [root.link for root in list_roots(layout)] == [tmp_path / "result"]
+
+
+def test_logs(layout: Layout) -> None:
+    assert latest_log(layout, "ucx") is None
+    first = new_log(layout, "ucx", blake3_bytes(b"1"))
+    second = new_log(layout, "ucx", blake3_bytes(b"2"))
+    other = new_log(layout, "check nixl/x", blake3_bytes(b"3"))
+    assert first != second
+    assert latest_log(layout, "ucx") == second
+    assert latest_log(layout, "check nixl/x") == other
+    assert list_logs(layout, "ucx") == [second, first]
+    assert list_logs(layout) == [other, second, first]
+    remove_tree(layout.logs)
+    assert list_logs(layout) == []
+    assert new_log(layout, "..", blake3_bytes(b"4")).parent.parent == layout.logs
