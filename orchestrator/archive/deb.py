@@ -56,15 +56,17 @@ class DebControl:
         return next((found.content for found in self.files if found.name == name), None)
 
 
-def unpack_deb(deb: Path, destination: Path, *, allow_setuid: frozenset[str]) -> DebControl:
+def unpack_deb(
+    deb: Path, destination: Path, *, allow_setuid: frozenset[str], file_name: str | None = None
+) -> DebControl:
     """Unpack the files of `deb` into the root file system at `destination` and return its control part.
 
     Links on the way (`bin -> usr/bin`) are resolved inside `destination`; they must be there before. setuid and setgid
     bits are cleared but for the paths in `allow_setuid`. A file that another .deb put there is a SourceError, the same
     link is not. Several calls may fill one destination at once from several threads. After an error the destination
-    is half filled.
+    is half filled. `file_name` is for messages, where `deb` lies under another name.
     """
-    with reported(deb, deb.name):
+    with reported(deb, file_name or deb.name):
         fd = os.open(deb, os.O_RDONLY | os.O_CLOEXEC)
         try:
             control, data = _parts(fd)

@@ -75,7 +75,7 @@ def _one_stream(source: Reader, new: Callable[[], _Decompressor], data: bytes) -
             return inner.unused_data
         data = source.read(_READ) if inner.needs_input else b""
         if inner.needs_input and not data:
-            raise Refusal(TRUNCATED, hint=GET_AGAIN)
+            raise EOFError
 
 
 def pieces(source: Reader, compression: str) -> Iterator[bytes]:
@@ -93,8 +93,12 @@ def pieces(source: Reader, compression: str) -> Iterator[bytes]:
         except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the disk's, not bz2's
-            why = f"its {compression} data is broken" if first else f"something follows its {compression} data"
-            raise Refusal(f"{why}: {error}", hint=GET_AGAIN) from error
+            why = f"its {compression} data is broken: {error}"
+            if isinstance(error, EOFError):
+                why = TRUNCATED
+            if not first:
+                why = f"something follows its {compression} data"
+            raise Refusal(why, hint=GET_AGAIN) from error
         first = False
         data = data.lstrip(b"\0")
         while not data and (more := source.read(_READ)):

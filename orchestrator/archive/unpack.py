@@ -28,12 +28,12 @@ _DEB = ".deb"
 def unpack(archive: Path, destination: Path, *, file_name: str, strip: bool) -> None:
     """Unpack `archive`, whose format is said by `file_name`, into `destination`, which is made if missing.
 
-    `strip` takes off the single top directory of a tar or zip; a .deb has none. Files become 0644 or 0755, times are not kept. Raise
-    SourceError at the first entry that may not be unpacked, MachineError if the disk is full; the destination is then
-    half filled.
+    `strip` takes off the single top directory of a tar or zip; a .deb has none. Files become 0644 or 0755 (those
+    of a .deb keep their modes), times are not kept. Raise SourceError at the first entry that may not be unpacked,
+    MachineError if the disk is full; the destination is then half filled.
     """
     if file_name.endswith(_DEB):
-        unpack_deb(archive, destination, allow_setuid=frozenset())
+        unpack_deb(archive, destination, allow_setuid=frozenset(), file_name=file_name)
         return
     suffix = next((suffix for suffix in (*_TARS, *_ZIPS) if file_name.endswith(suffix)), None)
     if suffix is None:

@@ -53,8 +53,8 @@ def lock_base(suite: str, packages: Sequence[str], architecture: str, mirror: st
     """What `packages` and the Essential packages of `suite`, section main, need; `made` is today, as YYYY-MM-DD.
 
     `mirror` is the archive's root, above `dists` and `pool`; the lock does not name it. No package comes in because
-    another one only recommends it. Raises MachineError without apt, or when the mirror cannot be read or is signed by nobody known here; RecipeError
-    for a package that the suite does not have, or packages that cannot stand together.
+    another one only recommends it. Raises MachineError without apt, or when the mirror cannot be read or is signed by
+    nobody known here; RecipeError for a package that the suite does not have, or packages that cannot stand together.
     """
     _refuse(suite, packages, architecture, mirror)
     _need_apt()

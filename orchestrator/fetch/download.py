@@ -30,7 +30,7 @@ class Download:
         self.resumed = False
 
     def run(self) -> None:
-        """Return when the file is whole. Raise Missed, with what came so far kept, MachineError for the disk's faults."""
+        """Return when the file is whole. Raise Missed, what came so far being kept, or MachineError for the disk."""
         patience = self._web.patience
         in_vain = 0
         for _ in range(_TRIES):
@@ -55,7 +55,8 @@ class Download:
         response, _ = self._web.open(self._address, headers)
         with response:
             if response.status_code == _OUT_OF_RANGE and offset:
-                return self._beyond(response, offset)
+                self._beyond(response, offset)
+                return
             refuse_status(response)
             start = self._start(response, offset)
             etag = response.headers.get("ETag", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from orchestrator.fetch import pypi
 from orchestrator.fetch.download import Download
 from orchestrator.fetch.places import Mirrors, joined, local_candidates, no_places, places_of
 from orchestrator.fetch.settings import Machine, Place
-from orchestrator.fetch.url import DebianName, LocalName, Name, PypiName, parse_name, without_secrets
+from orchestrator.fetch.url import DebianName, Name, PypiName, parse_name, without_secrets
 from orchestrator.fetch.web import Address, Missed, Patience, Web
 from orchestrator.graph.derivation import Source
 from orchestrator.store import (
@@ -45,23 +46,26 @@ def fetch(
     monitor: Monitor,
     machine: Machine | None = None,
     patience: Patience | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Path:
     """The file of `source` in the store, fetched unless it is there. `base` is the recipe's directory.
 
     Raise MachineError if no place gives it, SourceError if what they give is something else, RecipeError if the source
-    names or pins nothing. Of two processes one fetches; what a broken connection left is gone on from.
+    names or pins nothing, KeyboardInterrupt soon after `stopped()` is true. Of two processes one fetches; what a broken
+    connection left is gone on from.
     """
     present = _stored(layout, source)
     if present is not None:
         return present
     name = parse_name(source.name, where=source.where)
-    with locked(layout, _key(source), lambda: monitor(StepWaiting(step=f"fetch {source.name}"))):
+    with locked(layout, _key(source), lambda: monitor(StepWaiting(step=f"fetch {source.name}")), stopped):
         present = _stored(layout, source)
         if present is not None:
             return present
         machine = machine or Machine.here()
         web = Web(machine, patience or Patience())
-        return _Fetch(layout, source, name, web, monitor, base).from_any(places_of(name, mirrors, machine))
+        progress = _Progress(monitor, source, stopped)
+        return _Fetch(layout, source, name, web, progress, base).from_any(places_of(name, mirrors, machine))
 
 
 def _key(source: Source) -> Digest:
@@ -93,13 +97,16 @@ def _stored(layout: Layout, source: Source) -> Path | None:
 
 @dataclass(slots=True)
 class _Progress:
-    """Passes progress on, five times a second at most but for the last."""
+    """Passes progress on, five times a second at most but for the last; the place where a download can be stopped."""
 
     monitor: Monitor
     source: Source
+    stopped: Callable[[], bool]
     last: float = 0.0
 
     def __call__(self, done: int, total: int | None) -> None:
+        if self.stopped():
+            raise KeyboardInterrupt
         now = time.monotonic()
         if now - self.last >= _EVENTS_APART or done == total:
             self.last = now
@@ -114,7 +121,7 @@ class _Fetch:
     source: Source
     name: Name
     web: Web
-    monitor: Monitor
+    progress: _Progress
     base: Path
 
     def from_any(self, places: tuple[Place, ...]) -> Path:
@@ -150,9 +157,7 @@ class _Fetch:
         )
 
     def _from_one(self, place: Place) -> Path:
-        candidates = local_candidates(self.name, place, self.source.path.parent if self.source.path else self.base)
-        if isinstance(self.name, LocalName) and self.source.path is not None:
-            candidates = (self.source.path,)
+        candidates = local_candidates(self.name, place, self.base)
         if candidates:
             found = next((path for path in candidates if path.is_file()), None)
             if found is None:
@@ -177,7 +182,7 @@ class _Fetch:
 
     def _download(self, address: Address, sha256: str) -> Path:
         partial = partial_path(self.layout, sha256)
-        download = Download(self.web, address, partial, _Progress(self.monitor, self.source))
+        download = Download(self.web, address, partial, self.progress)
         download.run()
         for once_more in (download.resumed, False):
             try:
@@ -190,7 +195,7 @@ class _Fetch:
 
     def _download_tree(self, address: Address) -> Path:
         partial = partial_path(self.layout, _key(self.source).hex)
-        Download(self.web, address, partial, _Progress(self.monitor, self.source)).run()
+        Download(self.web, address, partial, self.progress).run()
         try:
             return self._keep_file(partial, without_secrets(address.url))
         finally:
@@ -198,7 +203,8 @@ class _Fetch:
 
     def _keep_file(self, file: Path, origin: str) -> Path:
         """Copy a file that is whole into the store if it is what the source pins."""
-        sha256, names = self.source.sha256, (self.source.name,)
+        sha256 = self.source.sha256
+        names: tuple[str, ...] = (self.source.name,)
         if sha256 is None:
             tree = self._tree(file, origin)
             if tree != self.source.tree:

@@ -1,4 +1,4 @@
-"""Where a name may be had: the project's mirrors if it has any for that scheme, else what this machine's pip or apt say."""
+"""Where a name may be had: the project's mirrors for its scheme if any, else what this machine's pip or apt say."""
 
 from __future__ import annotations
 

@@ -129,7 +129,10 @@ def apt_archives(machine: Machine) -> tuple[Place, ...]:
             continue
         for address in _stanzas(text) if file.suffix == ".sources" else _lines(text):
             places += [Place(found, str(file)) for found in _resolved(address, machine)]
-    return tuple({place.address: place for place in reversed(places)}.values())[::-1]
+    first: dict[str, Place] = {}
+    for place in places:
+        first.setdefault(place.address, place)
+    return tuple(first.values())
 
 
 def _is_debian(suites: Iterable[str], components: Iterable[str]) -> bool:

@@ -171,15 +171,15 @@ def _short(error: BaseException) -> str:
     """The innermost reason of an error that wraps others: requests wraps urllib3, which wraps the socket's."""
     if isinstance(error, requests.Timeout):
         return "no answer in time"
-    reason: object = error
-    while isinstance(reason, BaseException) and reason.args:
-        inner = getattr(reason, "reason", None) or next(
-            (argument for argument in reason.args if isinstance(argument, BaseException)), None
-        )
-        if not isinstance(inner, BaseException):
-            break
+    reason = error
+    while inner := _inner(reason):
         reason = inner
     if isinstance(reason, OSError) and reason.strerror:
         return reason.strerror
     text = str(reason).partition(": ")[2] or str(reason)
     return text or type(reason).__name__
+
+
+def _inner(error: BaseException) -> BaseException | None:
+    inside = (getattr(error, "reason", None), *error.args, error.__cause__)
+    return next((found for found in inside if isinstance(found, BaseException)), None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from orchestrator.recipe.model import LocalFile, Origin, Setuid
@@ -22,7 +21,6 @@ class Source:
     size: int | None = None  # bytes; not in the key
     unpack: str | None = None  # directory below /build; None: the file stays as it is
     where: str = ""  # not in the key
-    path: Path | None = None  # of a `file:` source: where it lies on this machine; not in the key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,7 +58,8 @@ def _files(kind: str, name: str, old: Sequence[Mapping[str, Any]], new: Sequence
     before = {str(entry.get(name)): dict(entry) for entry in old}
     after = {str(entry.get(name)): dict(entry) for entry in new}
     if before == after:
-        yield f"{kind}s: another order or number of the same"
+        plural = "patches" if kind == "patch" else f"{kind}s"
+        yield f"{plural}: another order or number of the same"
     yield from _named(kind, before, after)
 
 

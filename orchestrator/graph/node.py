@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from orchestrator.graph.choose import Choice
 from orchestrator.graph.derivation import Check, LocalFile, Node, Source
@@ -22,7 +21,6 @@ class Mounts:
 
 
 def _source(choice: Choice, entry: SourceEntry, index: int) -> Source:
-    place = entry.from_.removeprefix("file:")
     unpack = choice.name if entry.unpack is None else entry.unpack
     return Source(
         name=entry.from_,
@@ -32,7 +30,6 @@ def _source(choice: Choice, entry: SourceEntry, index: int) -> Source:
         size=entry.size,
         unpack=unpack or None,
         where=f"{choice.recipe.where}: versions.{choice.version}.sources[{index}]",
-        path=choice.recipe.directory / Path(place) if place != entry.from_ else None,
     )
 
 

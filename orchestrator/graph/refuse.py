@@ -70,13 +70,12 @@ def _satisfies(recipe: Recipe, version: str, need: Requirement) -> bool:
     if need.feature is not None:
         return need.feature in recipe.versions[version].provides
     from packaging.specifiers import SpecifierSet
-    from packaging.version import InvalidVersion
+    from packaging.version import InvalidVersion, Version
 
     try:
-        return SpecifierSet(need.version or "").contains(version, prereleases=True)
-    except InvalidVersion as error:
-        what = f"{recipe.name} {version} cannot be compared with {need.version}"
-        raise RecipeError(what, where=recipe.where, why=str(error)) from error
+        return SpecifierSet(need.version or "").contains(Version(version), prereleases=True)
+    except InvalidVersion:
+        return False  # `main` is not known to be at least anything
 
 
 def _spelt(need: Requirement) -> str:

@@ -147,21 +147,27 @@ def _drain(pipe: int, on_bytes: Callable[[bytes], None]) -> None:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill the children, then the process, and wait.
+    """Kill the process and its children, and wait for all of them.
 
-    Children first: where the process is `unshare --pid --fork`, its child is the first process of a namespace, and is
-    only reaped when all in it are gone. So when this returns nothing of a sandbox runs.
+    Where the process is `unshare --pid --fork`, its child is the first process of a namespace, and has only ended when
+    all in it have. So when this returns nothing of a sandbox runs.
     """
     if process.poll() is not None:
         return
-    for child in _children(process.pid):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-    if _children(process.pid):
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=_PATIENCE)
-    process.kill()
-    process.wait()
+    with contextlib.ExitStack() as stack:
+        children = []
+        for pid in _children(process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                children.append(stack.enter_context(_descriptor(os.pidfd_open(pid))))
+        process.kill()
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(child, signal.SIGKILL)
+        process.wait()
+        for child in children:
+            poll = select.poll()
+            poll.register(child, select.POLLIN)
+            poll.poll(_PATIENCE * 1000)
 
 
 def _children(pid: int) -> list[int]:

@@ -18,7 +18,8 @@ ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 FORMS = {
     "pypi": re.compile(r"[A-Za-z0-9._-]+/[^/]+"),
     "debian": re.compile(r"(?:[^/:?#]+/)+[^/?#]+"),
-    "https": re.compile(r"//[^/@]+/.*[^/]"),
+    "https": re.compile(r"//[^/@]+/[^#]*[^/#]"),
+    "http": re.compile(r"//(?:localhost|127[.0-9]+|\[::1\])(?::\d+)?/[^#]*[^/#]"),  # this machine's own, for tests
     "file": re.compile(r".*[^/]"),
 }
 _SPELT = {"pypi": "pypi:PROJECT/FILE", "debian": "debian:POOL-PATH", "https": "https://HOST/PATH", "file": "file:PATH"}
@@ -27,7 +28,8 @@ _SPELT = {"pypi": "pypi:PROJECT/FILE", "debian": "debian:POOL-PATH", "https": "h
 def file_name(source: str) -> str:
     """The name of the file that a source is."""
     scheme, _, rest = source.partition(":")
-    return unquote(urlsplit(source).path if scheme == "https" else rest).rpartition("/")[2]
+    path = unquote(urlsplit(source).path) if scheme in ("https", "http") else rest
+    return path.rpartition("/")[2]
 
 
 def parts_of(document: Document, origin: str) -> Parts:
@@ -54,7 +56,9 @@ def _source(entry: SourceEntry, path: FieldPath, locked: bool, label: str) -> It
         what = f"unknown source scheme {scheme!r}" if colon else f"no source scheme in {entry.from_!r}"
         yield Problem(at, what, f"sources are spelt {', '.join(_SPELT.values())}")
     elif FORMS[scheme].fullmatch(rest) is None or not file_name(entry.from_).strip("."):
-        yield Problem(at, f"not a {scheme} source: {entry.from_!r}", f"it is spelt {_SPELT[scheme]}")
+        yield Problem(
+            at, f"not a {scheme} source: {entry.from_!r}", f"it is spelt {_SPELT.get(scheme, _SPELT['https'])}"
+        )
     elif scheme == "file" and ".." in rest.split("/"):
         yield Problem(at, f"{rest} leaves the recipe's directory", "put it beside the recipe, or name it absolutely")
     if entry.sha256 is not None and entry.tree is not None:

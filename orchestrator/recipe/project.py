@@ -46,6 +46,14 @@ class _OptionTable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Mirrors:
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    pypi: tuple[str, ...] = ()
+    debian: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _StoreTable:
     __pydantic_config__: ClassVar[dict[str, object]] = STRICT
 
@@ -57,7 +65,7 @@ class _Document:
     __pydantic_config__: ClassVar[dict[str, object]] = STRICT
 
     options: dict[str, _OptionTable] = field(default_factory=dict)
-    mirrors: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    mirrors: _Mirrors = _Mirrors()
     store: _StoreTable | None = None
 
 
@@ -80,6 +88,7 @@ def load_project(root: Path) -> Project:
     except UnicodeDecodeError as error:
         raise RecipeError("not UTF-8 text", where=FILE, why=str(error)) from error
     document = parse(text, _Document, FILE)
+    mirrors = {"pypi": document.mirrors.pypi, "debian": document.mirrors.debian}
     if problems := _problems(document):
         raise failure(problems, text, FILE)
     return Project(
@@ -88,7 +97,7 @@ def load_project(root: Path) -> Project:
             GlobalOption(name=name, doc=option.doc, values=option.values, default=option.default)
             for name, option in document.options.items()
         ),
-        mirrors=document.mirrors,
+        mirrors={scheme: addresses for scheme, addresses in mirrors.items() if addresses},
         store=root / Path(document.store.path).expanduser() if document.store else None,
     )
 

@@ -50,6 +50,7 @@ if [ -n "$lowers" ]; then
     mount -t overlay overlay -o "ro,lowerdir=$lowers" "$run"/root
 fi
 cd "$run"
+unset PWD OLDPWD
 exec "$bwrap" --args 3 --seccomp 4 --json-status-fd 5 -- "$@" 3<options 4<filter 5>status
 """
 
@@ -141,7 +142,7 @@ def options(spec: Spec, *, run: Path, masks: tuple[str, ...]) -> tuple[str, ...]
     ]
     return (
         *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
-        *("--die-with-parent", "--new-session"),
+        *("--die-with-parent", "--new-session", "--cap-drop", "ALL"),
         *("--uid", str(uid), "--gid", str(gid), "--hostname", HOST_NAME),
         *root,
         *("--proc", "/proc", *masked, "--remount-ro", "/proc"),

@@ -19,6 +19,7 @@ from orchestrator.sandbox.spec import Limits
 _PREFIX = "orch"
 _OWN_TASKS = 2  # bubblewrap's monitor and the first process of its namespace
 _RUNS = itertools.count()
+_TRIES = 20
 
 # By version: the file for the memory limit, and the one that keeps swap from stretching it, which may be missing.
 _MEMORY = {1: ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes"), 2: ("memory.max", "memory.swap.max")}
@@ -147,11 +148,11 @@ def _sweep(folder: Path) -> None:
             pid, _, rest = rest.partition("-")
             started, _, _ = rest.partition("-")
             if prefix == _PREFIX and pid.isdecimal() and _started(int(pid)) != started:
-                _remove(Path(entry.path), tries=1)
+                _remove(Path(entry.path))
 
 
-def _remove(folder: Path, tries: int = 20) -> None:
-    for _ in range(tries):
+def _remove(folder: Path) -> None:
+    for _ in range(_TRIES):
         try:
             folder.rmdir()
         except FileNotFoundError:

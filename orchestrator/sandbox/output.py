@@ -26,7 +26,9 @@ class Output:
 
     def __call__(self, data: bytes) -> None:
         try:
-            self._log.write(data)
+            left = memoryview(data)
+            while left:
+                left = left[self._log.write(left) :]
             self._log.flush()
         except OSError as error:
             where = str(getattr(self._log, "name", ""))

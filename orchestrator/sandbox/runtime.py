@@ -45,7 +45,7 @@ def run(
     with ExitStack() as stack:
         scratch = stack.enter_context(_scratch(work))
         limits = stack.enter_context(cage(spec.limits))
-        file = stack.enter_context(log.open("ab")) if isinstance(log, Path) else log
+        file = stack.enter_context(log.open("ab", buffering=0)) if isinstance(log, Path) else log
         argv = _prepare(spec, scratch, limits)
         output = Output(file, on_line)
         ended = stream(
@@ -105,7 +105,7 @@ def _prepare(spec: Spec, scratch: Path, limits: Cage) -> tuple[str, ...]:
 
 
 def _process_rlimit(spec: Spec, limits: Cage) -> int | None:
-    """Where no cgroup can be had: since Linux 5.14 RLIMIT_NPROC counts in the user namespace, but not for the real root."""
+    """Where no cgroup can be had: since Linux 5.14 RLIMIT_NPROC counts by user namespace, but not for the real root."""
     if "processes" not in limits.unenforced or os.geteuid() == 0 or _kernel() < (5, 14):
         return None
     limits.unenforced = tuple(name for name in limits.unenforced if name != "processes")

@@ -28,9 +28,11 @@ def object_tree(layout: Layout, digest: Digest) -> Path:
 
 
 def has_object(layout: Layout, digest: Digest) -> bool:
-    """Whether the object is there; its content is not read (see verify_object)."""
+    """Whether the object is there; its content is not read (see verify_object). Raise MachineError if
+    the store may not be read."""
     home = layout.object(digest)
-    return (home / _MANIFEST).is_file() and (home / _TREE).is_dir()
+    with disk("read", home):
+        return (home / _MANIFEST).is_file() and (home / _TREE).is_dir()
 
 
 def list_objects(layout: Layout) -> Iterator[Digest]:

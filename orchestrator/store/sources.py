@@ -38,9 +38,11 @@ class StoredSource:
 
 
 def source_file(layout: Layout, sha256: str) -> Path | None:
-    """The stored file with this SHA-256 hex, or None. It was verified when it came; see verify_source."""
+    """The stored file with this SHA-256 hex, or None. It was verified when it came; see verify_source.
+    Raise MachineError if the store may not be read."""
     path = layout.sources / sha256
-    return path if path.is_file() else None
+    with disk("read", path):
+        return path if path.is_file() else None
 
 
 def read_source_note(layout: Layout, sha256: str) -> StoredSource | None:

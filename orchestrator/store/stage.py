@@ -77,6 +77,8 @@ def _remove_if_dead(path: Path) -> bool:
         return False
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.path.lexists(path):
+            return False  # its owner was just removing it
         remove_tree(path)
     except (OSError, MachineError):
         return False

@@ -2,8 +2,8 @@
 
 usage: stubs.py ERROR PREFIX HEADER...
 
-Every function that a header declares, and every name that a header's macros map to or from (`nvmlInit`, `cuMemAlloc_v2`,
-`cuMemcpy_ptds`), becomes a function that returns ERROR; one that returns a string says so in words.
+Every function that a header declares, and every name that a header's macros map to or from (`nvmlInit`,
+`cuMemAlloc_v2`, `cuMemcpy_ptds`), becomes a function that returns ERROR; one that returns a string says so in words.
 """
 
 import re
@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
-DECLARATION = re.compile(r"^\s*(?P<type>[\w\s*]*?)\b(?:CUDAAPI|DECLDIR)\s+(?P<star>\w+\s*\*\s*)?(?P<name>\w+)\s*\(", re.MULTILINE)
-MACRO = re.compile(r"^\s*#\s*define\s+(?P<name>\w+)\s+(?:__CUDA_API_(?P<stream>PTDS|PTSZ)\()?(?P<target>\w+)\)?\s*$", re.MULTILINE)
+DECLARATION = re.compile(r"^[\w\s*]*?\b(?:CUDAAPI|DECLDIR)\s+(?:\w+\s*\*\s*)?(?P<name>\w+)\s*\(", re.MULTILINE)
+MACRO = re.compile(
+    r"^\s*#\s*define\s+(?P<name>\w+)\s+(?:__CUDA_API_(?P<stream>PTDS|PTSZ)\()?(?P<target>\w+)\)?\s*$", re.MULTILINE
+)
 
 
 def functions(text: str, prefix: str) -> Iterator[tuple[str, bool]]:
@@ -35,7 +37,8 @@ def main() -> None:
     for header in headers:
         found |= functions(COMMENT.sub("", Path(header).read_text(encoding="utf-8")), prefix)
     for name, is_text in sorted(found.items()):
-        print(f'const char *{name}(void) {{ return "stub library"; }}' if is_text else f"int {name}(void) {{ return {error}; }}")
+        kind, value = ("const char *", '"stub library"') if is_text else ("int ", error)
+        print(f"{kind}{name}(void) {{ return {value}; }}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 // A kernel and its launch, for the compiler and the linker; without a device only the runtime's version is asked.
 #include <cstdio>
 
-__global__ void scale(float *values, float factor) {
+__device__ float values[32];
+
+__global__ void scale(float factor) {
     values[threadIdx.x] *= factor;
 }
 
@@ -12,7 +14,8 @@ int main() {
     std::printf("%d\n", version);
 
     int devices = 0;
-    if (cudaGetDeviceCount(&devices) == cudaSuccess && devices > 0)
-        scale<<<1, 32>>>(nullptr, 2.0f);
-    return 0;
+    if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0)
+        return 0;
+    scale<<<1, 32>>>(2.0f);
+    return cudaDeviceSynchronize() == cudaSuccess ? 0 : 2;
 }

@@ -2,9 +2,9 @@
 
 usage: relink.py WHEEL CHOOSER PREFIX
 
-WHEEL is the unpacked nixl_cu12 or nixl_cu13 wheel, CHOOSER the unpacked `nixl` package that imports it. In a wheel every library
-stands under a hashed name beside private copies of UCX, rdma-core, libnl and libnuma, and every plugin stands there twice.
-Under PREFIX there is one of each:
+WHEEL is the unpacked nixl_cu12 or nixl_cu13 wheel, CHOOSER the unpacked `nixl` package that imports it. In a wheel
+third-party libraries stand under hashed names beside private copies of UCX, rdma-core, libnl and libnuma, and every
+plugin stands there twice. Under PREFIX there is one of each:
 
     lib64               libnixl and what belongs to it
     lib64/plugins       the plugins, found beside libnixl
@@ -51,13 +51,15 @@ def closure_name(name: str) -> str | None:
 
 
 def relink(library: Path, *own: str) -> None:
-    """Let a library ask for the closure's names, and look in its own directories, the closure's, then its vendor's in /opt."""
+    """Let a library ask for the closure's names, and look in its own places, the closure's, then its vendor's in /opt.
+
+    The places go into DT_RPATH, which LD_LIBRARY_PATH does not overrule: no other UCX on it is mixed in.
+    """
     for name in patchelf("--print-needed", library).split():
         if wanted := closure_name(name):
             patchelf("--replace-needed", name, wanted, library)
-    if own:
-        vendors = [path for path in patchelf("--print-rpath", library).split(":") if path.startswith("/opt/")]
-        patchelf("--force-rpath", "--set-rpath", ":".join([*own, *CLOSURE, *vendors]), library)
+    vendors = [path for path in patchelf("--print-rpath", library).split(":") if path.startswith("/opt/")]
+    patchelf("--force-rpath", "--set-rpath", ":".join([*own, *CLOSURE, *vendors]), library)
 
 
 def install(source: Path, directory: Path) -> Path:
@@ -72,14 +74,14 @@ def libraries(wheel: Path, lib: Path) -> None:
     """Install libnixl, its plugins and the third-party libraries."""
     (own,) = wheel.glob(".nixl_cu*.mesonpy.libs")
     (others,) = wheel.glob("nixl_cu*.libs")
-    for library in sorted(own.glob("*.so")):    # the versioned ones, such as liburing.so.2, are in `others` too
+    for library in sorted(own.glob("*.so")):  # the versioned ones, such as liburing.so.2, are in `others` too
         if library.name not in NOT_INSTALLED:
             relink(install(library, lib), "$ORIGIN", "$ORIGIN/private")
     for plugin in sorted(own.glob("plugins/*.so")):
         relink(install(plugin, lib / "plugins"), "$ORIGIN/..", "$ORIGIN/../private")
     for library in sorted(others.glob("lib*.so*")):
         if not closure_name(library.name):
-            relink(install(library, lib / "private"))
+            relink(install(library, lib / "private"), "$ORIGIN")
 
 
 def packages(wheel: Path, chooser: Path, site: Path) -> None:
@@ -88,7 +90,7 @@ def packages(wheel: Path, chooser: Path, site: Path) -> None:
         for entry in sorted(source.iterdir()):
             if entry.name.startswith(".") or entry.suffix in {".libs", ".data", ".scripts"}:
                 continue
-            if entry.is_dir():    # the wheel's own SBOM lists the copies that stay out
+            if entry.is_dir():  # the wheel's own SBOM lists the copies that stay out
                 shutil.copytree(entry, site / entry.name, ignore=shutil.ignore_patterns("sboms"))
             else:
                 shutil.copyfile(entry, site / entry.name)

@@ -81,7 +81,8 @@ def main() -> None:
         module = LIB / "ucx" / f"{name}.so.0"
         assert unresolved(module) == missing, f"{name} misses {unresolved(module)}, not {missing}"
         assert loads(module) != bool(missing), f"{name} {'loads' if missing else 'does not load'}"
-    print(f"UCX {version}: {len(modules)} modules, {sum(not missing for missing in modules.values())} of them load without a driver")
+    alone = sum(not missing for missing in modules.values())
+    print(f"UCX {version}: {len(modules)} modules, {alone} of them load without a driver")
 
 
 if __name__ == "__main__":

@@ -60,6 +60,11 @@ script = "true"
 
 
 @pytest.fixture
+def whole() -> str:
+    return WHOLE
+
+
+@pytest.fixture
 def project(tmp_path: Path) -> Project:
     (tmp_path / "orch.toml").write_text(
         '[options.cuda]\ndoc = "CUDA"\nvalues = ["12", "13"]\ndefault = "12"\n', encoding="utf-8"

@@ -63,11 +63,13 @@ ENTRY = '[[versions."1.13.1".sources]]'
         ("summary =", "summary", "summary", "", "not TOML: Expected '=' after a key in a key/value pair", ""),
         ('flags = ["--p', 'flag = ["--p', "flag = ", f"{V}.flag", "unknown key 'flag'", "did you mean 'flags'?"),
         ("[check]", "[chekc]", "[chekc]", "chekc", "unknown key 'chekc'", "did you mean 'check'?"),
-        ("size", "bytes", "bytes", f"{S}.bytes", "unknown key 'bytes'", "keys here: from, sha256, tree, size, unpack, when"),
+        ("size", "bytes", "bytes", f"{S}.bytes", "unknown key 'bytes'",
+         "keys here: from, sha256, tree, size, unpack, when"),
         ("size = 10", "size = '10'", "size", f"{S}.size", "size is a string, not an integer", ""),
         ("size = 10", "size = -1", "size", f"{S}.size", "size is -1 bytes", ""),
         ('build = ["base", "cuda"]', 'build = "base"', "build = ", "inputs.build", "build is a string, not a list", ""),
-        ('build = ["base", "cuda"]', "build = [1]", "build = ", "inputs.build[0]", "build[0] is a number, not a string", ""),
+        ('build = ["base", "cuda"]', "build = [1]", "build = ", "inputs.build[0]",
+         "build[0] is a number, not a string", ""),
         ('"Transports"', "2026-11-22", "summary", "summary", "summary is a date or time, not a string", ""),
         ('origin = "source"\n', "", HEADER, f"{V}.origin", "origin is missing", ""),
         ('"source"', '"sources"', "origin", f"{V}.origin", "origin is 'sources'", "it is 'source' or 'vendor'"),
@@ -76,14 +78,18 @@ ENTRY = '[[versions."1.13.1".sources]]'
         (PIN, 'sha256 = "sha256:ab"\nsize', "sha256", f"{S}.sha256",
          "sha256 is not 64 lower-case hex digits: 'sha256:ab'", "leave out what stands before the colon"),
         (PIN, 'sha256 = "AB"\nsize', "sha256", f"{S}.sha256", "sha256 is not 64 lower-case hex digits: 'AB'", ""),
-        ("size = 10", f'tree = "{SHA}"', "tree", f"{S}.tree", "both sha256 and tree: a source is pinned by one of them", ""),
+        ("size = 10", f'tree = "{SHA}"', "tree", f"{S}.tree",
+         "both sha256 and tree: a source is pinned by one of them", ""),
         ("debian:", "apt:", "apt:", f"{S}.from", "unknown source scheme 'apt'", FORMS),
         ("debian:", "", "from = ", f"{S}.from", "no source scheme in 'pool/main/u/ucx/ucx_1.13.1.orig.tar.xz'", FORMS),
         ("debian:pool/main/u/ucx/", "pypi:", "from = ", f"{S}.from",
          "not a pypi source: 'pypi:ucx_1.13.1.orig.tar.xz'", "it is spelt pypi:PROJECT/FILE"),
+        ("debian:pool/main/u/ucx/", "http://example.org/", "from = ", f"{S}.from",
+         "not a http source: 'http://example.org/ucx_1.13.1.orig.tar.xz'", "it is spelt https://HOST/PATH"),
         ("debian:pool/main/u/ucx/", "file:../", "from = ", f"{S}.from",
          "../ucx_1.13.1.orig.tar.xz leaves the recipe's directory", "put it beside the recipe, or name it absolutely"),
-        ("size = 10", 'unpack = "../x"', "unpack", f"{S}.unpack", "../x leaves /build", "name a directory below /build"),
+        ("size = 10", 'unpack = "../x"', "unpack", f"{S}.unpack", "../x leaves /build",
+         "name a directory below /build"),
         ("fix.patch", "fixx.patch", "fixx.patch", f"{V}.patches[0]",
          "fixx.patch does not exist beside the recipe", "did you mean 'fix.patch'?"),
         ("fix.patch", "../fix.patch", "patches", f"{V}.patches[0]",
@@ -92,7 +98,8 @@ ENTRY = '[[versions."1.13.1".sources]]'
          "reads an unknown option 'cudda'", "did you mean 'cuda'?"),
         ('"verbs", "cuda"', '"verbs"', "when", f"{V}.sources[1].when.cuda",
          "when names cuda, which the version does not read", "add 'cuda' to versions.1.13.1.reads"),
-        ('cuda = "12"', 'cuda = "11"', "when", f"{V}.sources[1].when.cuda", "'11' is not a value of cuda", "values: 12, 13"),
+        ('cuda = "12"', 'cuda = "11"', "when", f"{V}.sources[1].when.cuda", "'11' is not a value of cuda",
+         "values: 12, 13"),
         ("when = { cuda", "when = { cudda", "when", f"{V}.sources[1].when.cudda",
          "unknown option 'cudda'", "did you mean 'cuda'?"),
         ('default = "off"', 'default = "of"', "default", "options.verbs.default",
@@ -101,12 +108,14 @@ ENTRY = '[[versions."1.13.1".sources]]'
          "cuda is an option of the whole project already", ""),
         ('">=12"', '"12+"', "requires", f"{V}.requires[0].version",
          "not a version requirement: '12+'", "spell it like '>=1.19' or '>=1.19,<2'"),
-        ('version = ">=12", ', "", "requires", f"{V}.requires[0]", "requires of cuda has one of version and feature", ""),
+        ('version = ">=12", ', "", "requires", f"{V}.requires[0]", "requires of cuda has one of version and feature",
+         ""),
         ('ldconf = ["/', 'ldconf = ["', "ldconf", "runtime.ldconf[0]", "not an absolute path: 'usr/local/ucx/lib'", ""),
         ("UCX_HOME", "UCX-HOME", "UCX-HOME", "runtime.env.UCX-HOME", "not a name of a variable: 'UCX-HOME'", ""),
         ("[build]", "[vendor.build]", HEADER, V, "no build script for origin source",
          "add [build] with script = '''...'''"),
-        ("[build]", "[versions.2]\norigin = 'vendor'\nlock = 'l'\n[build]", "lock =", "versions.2.lock", "only a base has a lock",
+        ("[build]", "[versions.2]\norigin = 'vendor'\nlock = 'l'\n[build]", "lock =", "versions.2.lock",
+         "only a base has a lock",
          "list the sources, or add [base]"),
     ],
 )  # fmt: skip
@@ -120,8 +129,8 @@ def test_each_way_of_being_wrong(
     assert (document["where"], document["what"], document["hint"]) == (where, what, hint)
 
 
-def test_all_that_is_wrong_is_said_at_once(load: Load) -> None:
-    text = _text().replace("fix.patch", "nix.patch").replace("/usr/local/ucx/lib", "lib")
+def test_all_that_is_wrong_is_said_at_once(load: Load, whole: str) -> None:
+    text = whole.replace("fix.patch", "nix.patch").replace("/usr/local/ucx/lib", "lib")
     document = refused(load, '"source"', '"source"\nlock = "l"', text=text)
     assert document["where"] == "recipes/ucx/recipe.toml:18: versions.1.13.1.lock"
     assert document["what"] == "only a base has a lock"
@@ -139,14 +148,8 @@ def test_a_base_has_a_lock_and_no_inputs(load: Load) -> None:
     assert document["why"].endswith("versions.1.13.1.sources: a base's sources are those of its lock")
 
 
-def _text() -> str:
-    from conftest import WHOLE  # the one beside this file
-
-    return str(WHOLE)
-
-
-def test_an_unlocked_version_may_lack_hashes(load: Load) -> None:
-    recipe = load(f'sha256 = "{SHA}"\nsize = 10', "", text=_text().replace("reads =", "locked = false\nreads ="))
+def test_an_unlocked_version_may_lack_hashes(load: Load, whole: str) -> None:
+    recipe = load(f'sha256 = "{SHA}"\nsize = 10', "", text=whole.replace("reads =", "locked = false\nreads ="))
     assert not recipe.versions["1.13.1"].locked
 
 

@@ -23,12 +23,12 @@ TEXT = f"""\
 bash 5.2.15-2+b13 pool/main/b/bash/bash_5.2.15-2+b13_amd64.deb 9 {SHA}
 bison 2:3.8.2+dfsg-1 pool/main/b/bison/bison_3.8.2_amd64.deb 7 {SHA}
 """
-BASE = f"""\
+BASE = """\
 name = "base"
 [base]
 suite = "bookworm"
 packages = ["bison"]
-setuid = [{{ path = "/usr/bin/su", reason = "none" }}]
+setuid = [{ path = "/usr/bin/su", reason = "none" }]
 [versions.bookworm]
 origin = "vendor"
 lock = "bookworm.lock"

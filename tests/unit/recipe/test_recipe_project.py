@@ -36,8 +36,11 @@ def test_no_project(tmp_path: Path) -> None:
     [
         ("[option.cuda]", "orch.toml:1: option", "unknown key 'option'"),
         ("[options.cuda]\nvalues = ['12']", "orch.toml:1: options.cuda.default", "default is missing"),
-        ("[options.cuda]\nvalues = ['12']\ndefault = '13'", "orch.toml:3: options.cuda.default", "'13' is not a value of cuda"),
-        ("[options.origin]\nvalues = ['a']\ndefault = 'a'", "orch.toml:1: options.origin", "an option cannot be called 'origin'"),
+        ("[options.cuda]\nvalues = ['12']\ndefault = '13'", "orch.toml:3: options.cuda.default",
+         "'13' is not a value of cuda"),
+        ("[options.origin]\nvalues = ['a']\ndefault = 'a'", "orch.toml:1: options.origin",
+         "an option cannot be called 'origin'"),
+        ("[mirrors]\npipy = ['x']", "orch.toml:2: mirrors.pipy", "unknown key 'pipy'"),
         ("[store]\npath = 1", "orch.toml:2: store.path", "path is a number, not a string"),
         ("[", "orch.toml:1", "not TOML: Invalid initial character for a key part"),
     ],

@@ -21,8 +21,7 @@ from orchestrator.store import (
     staging,
     verify_object,
 )
-from orchestrator.tree import SEALED_MTIME, scan
-
+from orchestrator.tree import SEALED_MTIME, remove_tree, scan
 
 Publish = Callable[[dict[str, bytes]], Digest]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -107,7 +106,7 @@ def test_half_an_object_is_replaced(layout: Layout, publish: Publish) -> None:
         digest = publish({"a": left.encode()})
         home = layout.object(digest)
         home.chmod(0o755)
-        (home / left).rename(layout.root / f"gone-{left}")
+        remove_tree(home / left)
         assert not has_object(layout, digest)
         assert list(list_objects(layout)) == []
         publish({"a": left.encode()})

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,7 +30,7 @@ def test_a_link_is_made_replaced_and_registered(layout: Layout, publish: Publish
     assert (link / "a").read_bytes() == b"1"
     add_root(layout, link, two, "ucx 1.20.0")
     assert list(list_roots(layout)) == [Root(link=link, digest=two, label="ucx 1.20.0")]
-    assert sorted(os.listdir(tmp_path)) == ["result", "store"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["result", "store"]
 
 
 def test_a_link_that_was_removed_or_turned_keeps_nothing(layout: Layout, publish: Publish, tmp_path: Path) -> None:

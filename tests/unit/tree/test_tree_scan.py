@@ -83,7 +83,9 @@ def test_any_single_change_moves_the_digest(tree: Tree, data: st.DataObject) -> 
         elif path.is_dir():
             path.chmod(0o700)
         else:
-            path.write_bytes(path.read_bytes() + b"x")
+            data_before = path.read_bytes()
+            path.unlink()
+            path.write_bytes(data_before + b"x")
         assert scan(root).digest != before.digest
 
 

@@ -28,14 +28,14 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_sealed_trees_are_read_only_with_one_time(tree: Path) -> None:
-    passwd = os.stat("/etc/passwd")
+    passwd = Path("/etc/passwd").stat()
     manifest = scan(tree)
     seal(tree, manifest)
     for path in (tree, *tree.rglob("*")):
         assert path.lstat().st_mtime == SEALED_MTIME
     modes = {path: stat.S_IMODE((tree / path).lstat().st_mode) for path in (".", "d", "d/e", "d/run", "d/e/data")}
     assert modes == {".": 0o555, "d": 0o555, "d/e": 0o555, "d/run": 0o555, "d/e/data": 0o444}
-    assert os.stat("/etc/passwd").st_mtime == passwd.st_mtime
+    assert Path("/etc/passwd").stat().st_mtime == passwd.st_mtime
     assert check_tree(tree, manifest) == []
     seal(tree, manifest)
 
@@ -109,7 +109,7 @@ def test_remove_a_very_deep_tree(tmp_path: Path) -> None:
 
 
 def test_read_only_trees_of_someone_who_is_not_root() -> None:
-    """Root may write to a read-only directory, so that only somebody else shows whether remove_tree makes it writable."""
+    """Root may write to a read-only directory, so that only somebody else shows whether this works."""
     code = """
 import os, sys, ctypes
 from pathlib import Path

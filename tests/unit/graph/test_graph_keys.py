@@ -1,0 +1,333 @@
+"""What moves a key and what does not, and the keys themselves, pinned. If a pin here moves, say so in the changelog."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.digest import Digest, canonical_json, key_of
+from orchestrator.graph import keys as keys_module
+from orchestrator.graph.closure import closure_key
+from orchestrator.graph.derivation import Check, Graph, LocalFile, Node, Setuid, Source
+from orchestrator.graph.keys import check_document, derivation_document, derivation_keys
+
+PATCH = LocalFile(name="fix.patch", sha256="11" * 32, path=Path("/a/fix.patch"))
+HELPER = LocalFile(name="helper.py", sha256="22" * 32, path=Path("/a/helper.py"))
+SOURCE = Source(name="pypi:a/a-1.whl", file_name="a-1.whl", sha256="33" * 32, size=5, unpack="a", where="x")
+BASE = Node(
+    name="base",
+    version="bookworm",
+    origin="vendor",
+    platform="x86_64-linux",
+    summary="Debian",
+    builder="debian-base",
+    is_base=True,
+    options=(),
+    flags=(),
+    sources=(Source(name="debian:pool/a.deb", file_name="a.deb", sha256="44" * 32),),
+    patches=(),
+    files=(),
+    script="",
+    setuid=(Setuid(path="/usr/bin/su", reason="login"),),
+    build=(),
+    runtime=(),
+)
+NODE = Node(
+    name="ucx",
+    version="1.13.1",
+    origin="source",
+    platform="x86_64-linux",
+    summary="Transports",
+    builder="script",
+    is_base=False,
+    options=(("cuda", "12"), ("verbs", "on")),
+    flags=("--prefix=/usr/local/ucx", "--verbs"),
+    sources=(SOURCE,),
+    patches=(PATCH,),
+    files=(HELPER,),
+    script="make\nmake install\n",
+    build=("base",),
+    runtime=("base",),
+    check=Check(script="ucx_info\n", files=(HELPER,)),
+    environment=(("UCX_HOME", "/usr/local/ucx"),),
+    ldconf=("/usr/local/ucx/lib",),
+    where="recipes/ucx/recipe.toml",
+)
+GRAPH = Graph(goals=("ucx",), nodes=(BASE, NODE), options=())
+OUTPUT = Digest("blake3", "55" * 32)
+OTHER = Digest("blake3", "66" * 32)
+
+
+def key(node: Node) -> Digest:
+    return key_of(derivation_document(node, {"base": OUTPUT, "tool": OTHER}))
+
+
+def check_key(graph: Graph, others: dict[str, Digest] | None = None) -> Digest:
+    return key_of(check_document(graph, graph["ucx"], OUTPUT, others or {"base": OTHER}))
+
+
+def goal_key(graph: Graph) -> Digest:
+    return closure_key(graph, "ucx", derivation_keys(graph))
+
+
+def with_node(**change: Any) -> Graph:
+    return replace(GRAPH, nodes=(BASE, replace(NODE, **change)))
+
+
+def test_the_schema_of_the_sandbox_is_that_of_the_sandbox() -> None:
+    spec = pytest.importorskip("orchestrator.sandbox.spec")
+    assert spec.SANDBOX_SCHEMA == keys_module.SANDBOX_SCHEMA
+
+
+def test_golden_keys() -> None:
+    assert canonical_json(derivation_document(NODE, {"base": OUTPUT})).decode() == (
+        '{"builder":"script","files":[{"name":"helper.py","sha256":"' + "22" * 32 + '"}],'
+        '"flags":["--prefix=/usr/local/ucx","--verbs"],"inputs":{"base":"blake3:' + "55" * 32 + '"},'
+        '"kind":"derivation","name":"ucx","options":{"cuda":"12","verbs":"on"},'
+        '"patches":[{"name":"fix.patch","sha256":"'
+        + "11"
+        * 32
+        + '"}],"platform":"x86_64-linux","sandbox":1,"schema":1,'
+        '"script":"make\\nmake install\\n","setuid":[],'
+        '"sources":[{"file_name":"a-1.whl","sha256":"' + "33" * 32 + '","unpack":"a"}],"version":"1.13.1"}'
+    )
+    assert {name: digest.hex for name, digest in derivation_keys(GRAPH).items()} == {
+        "base": "084ae4fc0d987efaf9bfcc476bc7958ef27e0e08e92121784a940c5ff4b9e976",
+        "ucx": "52db76cd86354fab6c6e45e7af970e78aeff157eb30b37bc633545eeaeb1675c",
+    }
+    assert check_key(GRAPH).hex == "abfb3159b28647817534b111e5a6e86f2b6d2aaeb128b43110f22a9f2c4c9aab"
+    assert goal_key(GRAPH).hex == "e8f485e683c1c01e80a9d016371db8bee1b08bc28c17e2141ef59e41ea27b11a"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "ucy"},
+        {"version": "1.13.2"},
+        {"platform": "aarch64-linux"},
+        {"builder": "debian-base"},
+        {"options": (("cuda", "13"), ("verbs", "on"))},
+        {"options": (("cuda", "12"),)},
+        {"flags": ("--verbs", "--prefix=/usr/local/ucx")},
+        {"flags": ("--prefix=/usr/local/ucx",)},
+        {"sources": (replace(SOURCE, sha256="34" * 32),)},
+        {"sources": (replace(SOURCE, sha256=None, tree="33" * 32),)},
+        {"sources": (replace(SOURCE, file_name="b-1.whl"),)},
+        {"sources": (replace(SOURCE, unpack=None),)},
+        {"sources": ()},
+        {"patches": ()},
+        {"patches": (replace(PATCH, sha256="12" * 32),)},
+        {"patches": (PATCH, replace(PATCH, name="b.patch"))},
+        {"files": (replace(HELPER, sha256="23" * 32),)},
+        {"files": (replace(HELPER, name="other.py"),)},
+        {"script": "make\nmake install \n"},
+        {"build": ("tool", "base")},
+        {"setuid": (Setuid(path="/usr/bin/su", reason="login"),)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_moves_a_derivation_key(change: dict[str, Any]) -> None:
+    assert key(replace(NODE, **change)) != key(NODE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"summary": "Other"},
+        {"origin": "vendor"},
+        {"is_base": True},
+        {"runtime": ()},
+        {"check": None},
+        {"check": Check(script="other")},
+        {"environment": ()},
+        {"ldconf": ()},
+        {"locked": False},
+        {"where": "elsewhere"},
+        {"sources": (replace(SOURCE, size=6, where="y", name="https://b/a-1.whl"),)},
+        {"patches": (replace(PATCH, path=Path("/b/fix.patch")),)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_does_not_move_a_derivation_key(change: dict[str, Any]) -> None:
+    assert key(replace(NODE, **change)) == key(NODE)
+
+
+def test_order_matters_for_patches_and_not_for_files_or_setuid() -> None:
+    two = (PATCH, replace(PATCH, name="b.patch"))
+    assert key(replace(NODE, patches=two)) != key(replace(NODE, patches=two[::-1]))
+    files = (HELPER, replace(HELPER, name="b.py"))
+    assert key(replace(NODE, files=files)) == key(replace(NODE, files=files[::-1]))
+    setuid = (Setuid(path="/a", reason="x"), Setuid(path="/b", reason="x"))
+    assert key(replace(BASE, setuid=setuid)) == key(replace(BASE, setuid=setuid[::-1]))
+    assert key(replace(BASE, setuid=(Setuid(path="/a", reason="x"),))) == key(
+        replace(BASE, setuid=(Setuid(path="/a", reason="y"),))
+    )
+
+
+def test_the_sandbox_schema_moves_every_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = key(NODE), check_key(GRAPH), goal_key(GRAPH)
+    monkeypatch.setattr(keys_module, "SANDBOX_SCHEMA", 2)
+    after = key(NODE), check_key(GRAPH), goal_key(GRAPH)
+    assert all(old != new for old, new in zip(before, after, strict=True))
+
+
+def test_a_changed_input_moves_what_is_built_with_it() -> None:
+    changed = replace(GRAPH, nodes=(replace(BASE, version="trixie"), NODE))
+    assert derivation_keys(changed)["ucx"] != derivation_keys(GRAPH)["ucx"]
+    same = derivation_document(NODE, {"base": OUTPUT})
+    assert derivation_document(NODE, {"base": OTHER}).keys() == same.keys()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"check": Check(script="ucx_info -v\n", files=(HELPER,))},
+        {"check": Check(script="ucx_info\n")},
+        {"check": Check(script="ucx_info\n", files=(replace(HELPER, sha256="23" * 32),))},
+        {"environment": (("UCX_HOME", "/usr/local"),)},
+        {"ldconf": ()},
+        {"version": "1.13.2"},
+        {"options": ()},
+        {"flags": ()},
+        {"platform": "aarch64-linux"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_moves_a_check_and_the_goal(change: dict[str, Any]) -> None:
+    assert check_key(with_node(**change)) != check_key(GRAPH)
+    assert goal_key(with_node(**change)) != goal_key(GRAPH)
+
+
+def test_what_a_check_runs_with_moves_it() -> None:
+    assert check_key(GRAPH, {"base": OUTPUT}) != check_key(GRAPH)
+    assert key_of(check_document(GRAPH, NODE, OTHER, {"base": OTHER})) != check_key(GRAPH)
+
+
+@pytest.mark.parametrize("field", ["summary", "where", "origin"])
+def test_what_moves_neither_check_nor_goal(field: str) -> None:
+    value = "vendor" if field == "origin" else "other"
+    assert check_key(with_node(**{field: value})) == check_key(GRAPH)
+    assert goal_key(with_node(**{field: value})) == goal_key(GRAPH)
+
+
+def test_a_changed_check_moves_no_derivation_key() -> None:
+    assert derivation_keys(with_node(check=Check(script="other"))) == derivation_keys(GRAPH)
+
+
+TOOL = replace(NODE, name="tool", check=None)
+
+
+def checked_with(tool: Node, *inputs: str) -> Graph:
+    check = Check(script="ucx_info\n", files=(HELPER,), inputs=inputs)
+    return Graph(goals=("ucx",), nodes=(BASE, tool, replace(NODE, check=check)), options=())
+
+
+def test_a_check_input_moves_the_goal() -> None:
+    changed = checked_with(replace(TOOL, script="other"), "tool")
+    assert goal_key(checked_with(TOOL, "tool")) != goal_key(changed)
+    assert derivation_keys(checked_with(TOOL, "tool"))["ucx"] == derivation_keys(changed)["ucx"]
+
+
+def test_a_base_named_in_the_check_replaces_the_other() -> None:
+    other = replace(BASE, name="builder")
+    check = Check(script="ucx_info\n", inputs=("builder",))
+    graph = Graph(goals=("ucx",), nodes=(BASE, other, replace(NODE, check=check)), options=())
+    document = check_document(graph, graph["ucx"], OUTPUT, {"base": OUTPUT, "builder": OTHER})
+    assert document["closure"] == {"builder": str(OTHER)}
+
+
+def test_what_no_goal_runs_with_moves_no_goal() -> None:
+    assert goal_key(checked_with(TOOL)) == goal_key(checked_with(replace(TOOL, script="other")))
+
+
+words = st.text(max_size=8)
+leaves = st.none() | st.booleans() | st.integers() | words
+documents = st.dictionaries(
+    words, st.recursive(leaves, lambda d: st.lists(d, max_size=3) | st.dictionaries(words, d, max_size=3), max_leaves=8)
+)
+
+
+def turned(value: Any) -> Any:
+    """The same document with every mapping's names in the other order."""
+    if isinstance(value, dict):
+        return {name: turned(value[name]) for name in reversed(value)}
+    return [turned(item) for item in value] if isinstance(value, list) else value
+
+
+def plain(value: Any) -> Any:
+    """A value in which what JSON tells apart is different for Python too (True is not 1)."""
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list) else (type(value).__name__, value)
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(documents)
+def test_the_order_of_names_is_no_matter(document: dict[str, Any]) -> None:
+    assert canonical_json(turned(document)) == canonical_json(document)
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(documents, documents)
+def test_different_documents_have_different_bytes(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert (plain(one) == plain(other)) == (canonical_json(one) == canonical_json(other))
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(st.lists(words, max_size=4), st.lists(words, max_size=4))
+def test_flags_are_told_apart(one: list[str], other: list[str]) -> None:
+    same = key(replace(NODE, flags=tuple(one))) == key(replace(NODE, flags=tuple(other)))
+    assert same == (one == other)
+
+
+BODY = """
+summary = %s
+licence = %s
+[inputs]
+build = ["builder"]
+runtime = ["base"]
+[options.unread]
+default = "a"
+[options.unread.values.a]
+flags = ["--a"]
+[options.unread.values.b]
+flags = [%s]
+[versions.1]
+origin = "source"
+reads = ["cuda"]
+[versions.2]
+origin = "source"
+reads = ["unread", "cuda"]
+flags = [%s]
+[build]
+script = "make"
+"""
+printable = st.text(alphabet=st.characters(codec="ascii", exclude_categories=["C"]), max_size=12)
+
+
+def toml(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(st.tuples(printable, printable, printable, printable))
+def test_summary_unread_options_and_other_versions_move_no_key(
+    graph_of: Callable[..., Graph], texts: tuple[str, str, str, str]
+) -> None:
+    graph = graph_of("a", {"a": BODY % tuple(toml(text) for text in texts)}, "cuda=12")
+    usual = graph_of("a", {"a": BODY % tuple(toml(text) for text in ("s", "l", "f", "g"))}, "cuda=12")
+    assert derivation_keys(graph) == derivation_keys(usual)
+    assert closure_key(graph, "a", derivation_keys(graph)) == closure_key(usual, "a", derivation_keys(usual))
+
+
+def test_an_option_that_is_read_moves_its_readers_alone(graph_of: Callable[..., Graph], plain: str) -> None:
+    body = BODY % ('"s"', '"l"', '"f"', '"g"')
+    bodies = {"a": body.replace('"base"]', '"base", "b"]'), "b": plain}
+    before, after = (derivation_keys(graph_of("a", bodies, f"cuda={v}")) for v in ("12", "13"))
+    assert {name for name in before if before[name] != after[name]} == {"a"}
