@@ -159,6 +159,8 @@ class _Fetch:
     def _from_one(self, place: Place) -> Path:
         candidates = local_candidates(self.name, place, self.base)
         if candidates:
+            if isinstance(self.name, PypiName):
+                candidates += pypi.linked(candidates[0].with_name("index.html"), self.name)
             found = next((path for path in candidates if path.is_file()), None)
             if found is None:
                 raise Missed(f"no file {' or '.join(str(path) for path in candidates)}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from html.parser import HTMLParser
-from urllib.parse import parse_qs, unquote, urldefrag
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urldefrag, urljoin, urlsplit
 
 from orchestrator.fetch.places import joined
 from orchestrator.fetch.url import PypiName
@@ -34,6 +35,16 @@ def find(web: Web, index: str, name: PypiName) -> Found:
         if file_name == name.file_name:
             return Found(there.to(url), sha256)
     raise Missed(f"its page of {name.project} lists {len(links)} files, and {name.file_name} is not one of them")
+
+
+def linked(page: Path, name: PypiName) -> tuple[Path, ...]:
+    """Where the index.html of an index that is a directory of this machine says that the file is."""
+    try:
+        links = _html_links(page.read_bytes())
+    except OSError:
+        return ()
+    targets = [urlsplit(urljoin(page.as_uri(), url)) for file_name, url, _ in links if file_name == name.file_name]
+    return tuple(Path(unquote(target.path)) for target in targets if target.scheme == "file")
 
 
 def _json_links(body: bytes) -> list[tuple[str, str, str | None]]:

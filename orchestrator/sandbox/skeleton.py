@@ -19,7 +19,9 @@ from orchestrator.sandbox.spec import (
     Bind,
 )
 
-DIRECTORIES = (BUILD_DIR, "/dev", "/etc", OUT_DIR, "/proc", "/run", "/tmp")
+# There is no sysfs. UCX's tcp transport takes the interfaces from /sys/class/net, where it wants links.
+DIRECTORIES = (BUILD_DIR, "/dev", "/etc", OUT_DIR, "/proc", "/run", "/sys/class/net", "/sys/devices/virtual/net/lo", "/tmp")
+LINKS = {"/sys/class/net/lo": "../../devices/virtual/net/lo"}
 FILES = {
     "/etc/group": f"root:x:0:\nbuild:x:{BUILD_GID}:\nnogroup:x:65534:\n",
     "/etc/hostname": f"{HOST_NAME}\n",
@@ -38,6 +40,8 @@ def write_skeleton(top: Path, *, binds: tuple[Bind, ...], lowers: tuple[Path, ..
     """Make the tree at `top`, with a mount point for each bind; every time in it is the build's fixed date."""
     for inside in DIRECTORIES:
         _directory(top, inside)
+    for inside, target in LINKS.items():
+        _host(top, inside).symlink_to(target)
     for inside, text in FILES.items():
         _host(top, inside).write_text(text, encoding="utf-8")
     for bind in binds:
@@ -49,7 +53,7 @@ def write_skeleton(top: Path, *, binds: tuple[Bind, ...], lowers: tuple[Path, ..
             _host(top, bind.inside).touch()
     for folder, _, names in os.walk(top, topdown=False):
         for name in (*names, "."):
-            os.utime(Path(folder, name), (SOURCE_DATE_EPOCH, SOURCE_DATE_EPOCH))
+            os.utime(Path(folder, name), (SOURCE_DATE_EPOCH, SOURCE_DATE_EPOCH), follow_symlinks=False)
 
 
 def _host(top: Path, inside: str) -> Path:

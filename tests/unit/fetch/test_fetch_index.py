@@ -66,6 +66,17 @@ def test_an_index_of_pips_settings_is_asked(server: Server, fetcher: Fetcher) ->
     assert fetcher(source_of(NAME, WHEEL)).read_bytes() == WHEEL
 
 
+@pytest.mark.parametrize("at", ["simple/some-project", "simple", "files"])
+def test_an_index_may_be_a_directory(fetcher: Fetcher, tmp_path: Path, at: str) -> None:
+    page = tmp_path / "an index/simple/some-project/index.html"
+    page.parent.mkdir(parents=True)
+    page.write_text(f'<a href="../../files/{FILE}#sha256={sha256(WHEEL)}">{FILE}</a>')
+    (tmp_path / "an index" / at).mkdir(exist_ok=True)
+    (tmp_path / "an index" / at / FILE).write_bytes(WHEEL)
+    index = Mirrors(pypi=(f"file://{tmp_path}/an%20index/simple",))
+    assert fetcher(source_of(NAME, WHEEL), index).read_bytes() == WHEEL
+
+
 def test_an_index_that_contradicts_the_lock_is_refused_undownloaded(server: Server, fetcher: Fetcher) -> None:
     json_page(server, "/files/w.whl", sha256=sha256(b"other"))
     with pytest.raises(SourceError) as raised:

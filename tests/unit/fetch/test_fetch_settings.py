@@ -85,9 +85,9 @@ def test_the_default_index_is_asked_of_pip_itself(monkeypatch: pytest.MonkeyPatc
 
 def test_the_certificate_bundle(tmp_path: Path) -> None:
     variables = {"SSL_CERT_FILE": "/ssl", "REQUESTS_CA_BUNDLE": "/requests", "PIP_CERT": "/pip"}
-    assert certificates(machine(tmp_path, **variables)) == "/pip"
+    assert certificates(machine(tmp_path, None, **variables)) == "/pip"
     del variables["PIP_CERT"]
-    assert certificates(machine(tmp_path, **variables)) == "/requests"
+    assert certificates(machine(tmp_path, None, **variables)) == "/requests"
     assert certificates(machine(tmp_path, {"etc/pip.conf": "[global]\ncert = /conf\n"}, **variables)) == "/conf"
 
 
