@@ -37,12 +37,9 @@ class _Gzip:
 
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(wbits=31)
-        self._full = False  # the last piece was cut at its limit: zlib may hold more
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        piece = self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
-        self._full = len(piece) == max_length
-        return piece
+        return self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
 
     @property
     def eof(self) -> bool:
@@ -50,7 +47,7 @@ class _Gzip:
 
     @property
     def needs_input(self) -> bool:
-        return not self._inner.unconsumed_tail and not self._full
+        return not self._inner.unconsumed_tail  # never empty while output waits: the CRC is still in it
 
     @property
     def unused_data(self) -> bytes:

@@ -64,7 +64,7 @@ def limits() -> Limits:
 
 
 def verified(source: Source, file: Path) -> Path:
-    """`file` if its content is what `source` pins, hashed now; else raise MachineError: the store's copy has changed."""
+    """`file` if its content is what `source` pins, hashed now; else raise MachineError: the stored copy changed."""
     if source.sha256 is not None and sha256_file(file).hex != source.sha256:
         raise MachineError(
             f"the stored copy of {source.name} has changed",
@@ -152,7 +152,8 @@ def build(
     place_files(directory, (*node.patches, *node.files))
     if node.builder == "debian-base":
         debs = [verified(source, files[source.name]) for source in node.sources]
-        unpack_base(debs, out, allow_setuid=frozenset(s.path for s in node.setuid))
+        names = [source.file_name for source in node.sources]
+        unpack_base(debs, out, names=names, allow_setuid=frozenset(s.path for s in node.setuid))
     else:
         place_sources(node, files, directory)
         refuse_clashes(work.layout, inputs)
@@ -176,7 +177,7 @@ def _run(node: Node, inputs: Sequence[tuple[str, Digest]], work: Work, out: Path
     scripts.mkdir()
     (scripts / "build.sh").write_text(build_script(node))
     is_base = node.builder == "debian-base"
-    binds = (Bind(host=directory, inside=BUILD_DIR, writable=True),)
+    binds: tuple[Bind, ...] = (Bind(host=directory, inside=BUILD_DIR, writable=True),)
     if not is_base:
         binds = (*binds, Bind(host=out, inside=OUT_DIR, writable=True))
     spec = Spec(

@@ -28,12 +28,13 @@ _INTERESTS = {"interest": False, "interest-await": False, "interest-noawait": Tr
 
 
 def unpack_base(
-    debs: Sequence[Path], root: Path, *, allow_setuid: frozenset[str] = frozenset()
+    debs: Sequence[Path], root: Path, *, names: Sequence[str] = (), allow_setuid: frozenset[str] = frozenset()
 ) -> tuple[DebControl, ...]:
     """Unpack every .deb of `debs`, in that order, into the empty directory `root`, and write the dpkg database.
 
-    Every package ends as `install ok unpacked`. Returns what each .deb says of itself. Raises SourceError for a .deb
-    that is refused, for two of one package, and for a conffile that is not in its own package.
+    `names` are the .debs' own file names, for messages. Every package ends as `install ok unpacked`. Returns what each
+    .deb says of itself. Raises SourceError for a .deb that is refused, for two of one package, and for a conffile that
+    is not in its own package.
     """
     _directory(root / "usr")
     for name in _MERGED:
@@ -41,7 +42,8 @@ def unpack_base(
         (root / name).symlink_to(f"usr/{name}")
     for name in _MOUNT_POINTS:
         _directory(root / name)
-    controls = tuple(unpack_deb(deb, root, allow_setuid=allow_setuid) for deb in debs)
+    named = zip(debs, names or [deb.name for deb in debs], strict=True)
+    controls = tuple(unpack_deb(deb, root, allow_setuid=allow_setuid, file_name=name) for deb, name in named)
     write_database(controls, root)
     return controls
 

@@ -46,7 +46,7 @@ from orchestrator.store import (
 )
 
 T = TypeVar("T")
-Fetch = Callable[[Node, Source], Path]
+Fetch = Callable[[Node, Source, Callable[[], bool]], Path]  # the last says whether to give up
 FETCHES_AT_ONCE = 4
 
 
@@ -141,7 +141,7 @@ class Engine:
         names = (*self.graph[goal].runtime, goal)
         try:
             objects = [self.object(name) for name in names]
-            checks = [self._once("check", name, lambda n=name: self._check(n)) for name in checks_of(self.graph, goal)]
+            checks = [self.checked(name) for name in checks_of(self.graph, goal)]
             digests, _ = await asyncio.gather(self._all(objects), self._all(checks))
         except Blocked:
             return
@@ -224,6 +224,10 @@ class Engine:
         self._made[name] = digest
         return digest
 
+    def checked(self, name: str) -> Awaitable[None]:
+        """Returns when the check of a node has passed."""
+        return self._once("check", name, lambda: self._check(name))
+
     def source(self, node: Node, source: Source) -> Awaitable[Path]:
         """The verified file of a source, fetched if need be."""
         return self._once("source", source.sha256 or source.name, lambda: self._source(node, source))
@@ -231,7 +235,8 @@ class Engine:
     async def _source(self, node: Node, source: Source) -> Path:
         async with self._fetching:
             self._refuse_when_halted()
-            return await self._step(f"fetch {source.file_name}", node, lambda: self._fetch_one(node, source))
+            stopped = self._stop.is_set
+            return await self._step(f"fetch {source.file_name}", node, lambda: self._fetch_one(node, source, stopped))
 
     def _refuse_when_halted(self) -> None:
         if self._halted:

@@ -99,7 +99,7 @@ def _again(
     began = time.monotonic()
     kept = None
     try:
-        files = {source.name: fetch(node, source) for source in node.sources}
+        files = {source.name: fetch(node, source, stop.is_set) for source in node.sources}
         with staging(layout, node.name) as stage:
             variation = Variation(cpus=cpus, old_kernel_release=True)
             work = Work(

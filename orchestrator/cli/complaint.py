@@ -7,6 +7,15 @@ from typing import Any
 
 from orchestrator.errors import OrchError
 
+_CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
+
+
+class Interrupted(OrchError):
+    """Ctrl-C: no fault, but scripts get a document of it too."""
+
+    code = "interrupted"
+    exit_status = 130
+
 
 def complain(error: OrchError, *, as_json: bool, verb: str) -> None:
     """Print one error."""
@@ -28,9 +37,14 @@ def error_document(error: OrchError) -> dict[str, Any]:
     return document
 
 
+def harmless(text: str) -> str:
+    """`text` without what would move a terminal's cursor or change its colours."""
+    return text.translate(_CONTROLS)
+
+
 def render(error: OrchError) -> str:
     """The error as lines of text: the fact, then where, why and the next thing to do."""
-    lines = [f"error: {error.what}"]
+    lines = [error.what if isinstance(error, Interrupted) else f"error: {error.what}"]
     tail: tuple[str, ...] = getattr(error, "tail", ())
     first: str = getattr(error, "first_error", "")
     if tail:
@@ -40,5 +54,6 @@ def render(error: OrchError) -> str:
         lines.append(f"  first error: {first}")
     for label, text in (("where", error.where), ("why", error.why), ("hint", error.hint)):
         if text:
-            lines.append(f"  {label + ':':<6} {text}")
-    return "\n".join(lines)
+            indented = text.replace("\n", "\n" + " " * 9)
+            lines.append(f"  {label + ':':<6} {indented}")
+    return harmless("\n".join(lines))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
+import re
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from orchestrator.cli.complaint import complain
-from orchestrator.errors import OrchError, UsageError
+from orchestrator import __version__
+from orchestrator.cli.complaint import Interrupted, complain
+from orchestrator.errors import MachineError, OrchError, UsageError
 
 VERBS = {
     "build": "build goals and all they need; print where they are",
@@ -27,16 +30,45 @@ A goal is a recipe's name. Start with:
   orch plan nixl                     what that would do, and why
 `orch VERB --help` explains a verb.
 
+The project is the directory of the nearest orch.toml, here or above. The store is --store DIR,
+else $ORCH_STORE, else the project's own.
+
 Exit status: 0 done, 1 a build or check failed, 2 usage, 3 a recipe, lock or option is wrong,
-4 the machine (disk, network, sandbox), 5 the answer is no, 130 interrupted.
+4 the machine (disk, network, sandbox), 5 the answer is no, 70 a bug in orch, 130 interrupted.
 """
 
 
+class Bug(OrchError):
+    """An exception that nobody expected: the message says where, ORCH_DEBUG=1 shows all of it."""
+
+    code = "bug"
+    exit_status = 70
+
+
 class Parser(argparse.ArgumentParser):
-    """argparse whose errors are UsageError, so that `--json` covers them too."""
+    """argparse whose errors are UsageError, so that `--json` covers them too, and which takes no shortened options."""
+
+    def __init__(self, **how: Any) -> None:
+        how.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(**how, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message, hint=f"{self.prog} --help")
+        hint = f"{self.prog} --help"
+        if unknown := re.match(r"unrecognized arguments: (-[^\s=]+)", message):
+            options = [name for name in self._option_string_actions if name.startswith("--")]
+            hint = _close(unknown[1], options) or hint
+        elif choice := re.match(r"argument .*: invalid choice: ('.*') \(choose from (.*)\)", message, re.DOTALL):
+            words = choice[2].replace("'", "").split(", ")
+            message = f"no verb called {f'{self.prog} {choice[1][1:-1]}'!r}"
+            hint = _close(choice[1][1:-1], words) or f"{self.prog} {'|'.join(words)}"
+        raise UsageError(message, hint=hint)
+
+
+def _close(word: str, words: list[str], prefix: str = "") -> str:
+    import difflib
+
+    close = difflib.get_close_matches(word, words, n=1)
+    return f"did you mean: {prefix}{close[0]}" if close else ""
 
 
 def _overview() -> str:
@@ -48,47 +80,65 @@ def _overview() -> str:
 def run(arguments: list[str]) -> int:
     """Run one command line; return its exit status. Raises OrchError for what went wrong."""
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(_overview(), end="")
-        return 0 if arguments else 2
+        print(_overview(), end="", file=sys.stdout if arguments else sys.stderr)
+        return 0 if arguments else UsageError.exit_status
     if arguments[0] in ("-V", "--version"):
-        from importlib.metadata import version
-
-        print(f"orch {version('orch')}")
+        print(f"orch {__version__}")
         return 0
     verb, *rest = arguments
     if verb not in VERBS:
-        import difflib
-
-        close = difflib.get_close_matches(verb, VERBS, n=1)
         raise UsageError(
-            f"no verb called {verb!r}",
-            hint=f"did you mean: orch {close[0]}" if close else "orch --help lists the verbs",
+            f"no verb called {verb!r}", hint=_close(verb, list(VERBS), "orch ") or "orch --help lists the verbs"
         )
     module = importlib.import_module(f"orchestrator.cli.{verb}")
-    parser = Parser(
-        prog=f"orch {verb}",
-        description=module.__doc__,
-        epilog=getattr(module, "EPILOG", None),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(prog=f"orch {verb}", description=module.__doc__, epilog=getattr(module, "EPILOG", None))
     module.arguments(parser)
     status: int = module.run(parser.parse_args(rest))
     return status
 
 
-def entry() -> None:
-    """The `orch` program."""
-    arguments = sys.argv[1:]
+def _unexpected(error: Exception) -> OrchError:
+    """What to say of an exception that is no OrchError: the machine's, or a bug."""
+    if os.environ.get("ORCH_DEBUG"):
+        raise error
+    if isinstance(error, OSError):
+        reason = error.strerror or str(error)
+        return MachineError(reason, where=str(error.filename or ""), hint="ORCH_DEBUG=1 shows where orch met it")
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    where = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame is not None else ""
+    what = f"a bug in orch: {type(error).__name__}: {error}"
+    return Bug(what, where=where, why="nothing finished was lost", hint="report it with the output of ORCH_DEBUG=1")
+
+
+def _status(arguments: list[str]) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a path may hold any bytes: print them as they are, never fail at them
+            utf8 = stream.encoding.lower().replace("-", "") == "utf8"
+            stream.reconfigure(errors="surrogateescape" if utf8 else "backslashreplace")
     try:
         status = run(arguments)
         sys.stdout.flush()
-    except OrchError as error:
-        complain(error, as_json="--json" in arguments, verb=arguments[0] if arguments else "")
-        status = error.exit_status
+        return status
+    except OrchError as found:
+        error = found
     except KeyboardInterrupt:
-        print("interrupted; what was finished is kept", file=sys.stderr)
-        status = 130
+        error = Interrupted("interrupted; what was finished is kept")
     except BrokenPipeError:
-        sys.stderr.close()
+        raise
+    except Exception as found:
+        error = _unexpected(found)
+    complain(error, as_json="--json" in arguments, verb=arguments[0] if arguments else "")
+    sys.stdout.flush()
+    return error.exit_status
+
+
+def entry() -> None:
+    """The `orch` program."""
+    try:
+        status = _status(sys.argv[1:])
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that flushing at exit finds a place
         status = 141
     sys.exit(status)

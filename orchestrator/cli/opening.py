@@ -29,9 +29,15 @@ def add_place_arguments(parser: argparse.ArgumentParser) -> None:
 def add_goal_arguments(parser: argparse.ArgumentParser) -> None:
     """GOAL... and `--set`."""
     parser.add_argument("goals", nargs="+", metavar="GOAL", help="a recipe's name")
+    add_set_argument(parser)
+
+
+def add_set_argument(parser: argparse.ArgumentParser) -> None:
+    """`--set`, as often as there are options."""
     parser.add_argument(
         "--set", action="append", default=[], metavar="OPTION=VALUE", dest="settings",
-        help="an option for all goals: cuda=13, ucx.version=1.13.1, libfabric.verbs=on, origin=source",
+        help="cuda=13 for all that reads it, ucx.version=1.13.1 or libfabric.verbs=on for one recipe, origin=source to "
+        "prefer building; may be given more than once",
     )  # fmt: skip
 
 
@@ -54,23 +60,41 @@ class Opened:
 
         return open_store(self.store_root)
 
-    def graph(self, goals: Sequence[str], settings: Sequence[str]) -> Graph:
-        """The goals' graph under the settings given."""
+    def graph(self, goals: Sequence[str], settings: Sequence[str], *, showing: bool = False) -> Graph:
+        """The goals' graph under the settings given; for `showing`, versions that are not locked are in it too."""
         from orchestrator.graph.options import parse_settings
         from orchestrator.graph.resolve import resolve
 
         parsed = parse_settings(settings, self.recipes, self.project.options)
-        return resolve(self.recipes, self.project.options, tuple(goals), parsed, this_platform())
+        options = self.project.options
+        return resolve(self.recipes, options, tuple(goals), parsed, this_platform(), allow_unlocked=showing)
 
-    def fetcher(self, layout: Layout, monitor: Monitor) -> Callable[[Node, Source], Path]:
+    def graph_of_one(self, goal: str, settings: Sequence[str], *, showing: bool = False) -> Graph:
+        """The graph of one of several goals that are looked at one by one: each reads those settings that it reads."""
+        from orchestrator.graph.refuse import Unread
+
+        while True:
+            try:
+                return self.graph([goal], settings, showing=showing)
+            except Unread as unread:
+                settings = [text for text in settings if text.partition("=")[0] != unread.name]
+
+    def refuse_unknown(self, name: str) -> None:
+        """Raise UsageError unless there is a recipe of this name."""
+        from orchestrator.recipe.parse import suggestion
+
+        if name not in self.recipes:
+            raise UsageError(f"there is no recipe {name!r}", hint=suggestion(name, self.recipes, label="recipes"))
+
+    def fetcher(self, layout: Layout, monitor: Monitor) -> Callable[[Node, Source, Callable[[], bool]], Path]:
         """A function that turns a node's source into a verified file."""
         from orchestrator.fetch import Mirrors, fetch
 
         mirrors = Mirrors(**self.project.mirrors)
 
-        def one(node: Node, source: Source) -> Path:
+        def one(node: Node, source: Source, stopped: Callable[[], bool]) -> Path:
             base = self.project.root / "recipes" / node.name
-            return fetch(layout, source, mirrors=mirrors, base=base, monitor=monitor)
+            return fetch(layout, source, mirrors=mirrors, base=base, monitor=monitor, stopped=stopped)
 
         return one
 
@@ -91,5 +115,5 @@ def positive(text: str) -> int:
     except ValueError:
         value = 0
     if value < 1:
-        raise UsageError(f"{text!r} is not a whole number above zero")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
     return value

@@ -96,7 +96,7 @@ def _fetch(opened: Opened, graph: Graph, layout: Layout, arguments: argparse.Nam
 
     def one(pair: tuple[Node, Source]) -> Path | OrchError:
         try:
-            return fetch(*pair)
+            return fetch(*pair, lambda: False)
         except OrchError as error:
             return error
 
@@ -145,7 +145,7 @@ def _add(opened: Opened, layout: Layout, arguments: argparse.Namespace) -> int:
                 f"no recipe has a source with the content of {file.name}",
                 where=str(file),
                 why=f"its digest is {digest}",
-                hint="orch source ls GOAL names what is wanted; a file of that name with another digest is another file",
+                hint="orch source ls GOAL names what is wanted; the same name with another digest is another file",
             )
         add_source(layout, file, sha256=digest.hex, names=names)
         added.append({"file": str(file), "sha256": digest.hex, "names": list(names)})

@@ -14,9 +14,9 @@ from orchestrator.events import FetchProgress, Monitor, StepWaiting
 from orchestrator.fetch import pypi
 from orchestrator.fetch.download import Download
 from orchestrator.fetch.places import Mirrors, joined, local_candidates, no_places, places_of
-from orchestrator.fetch.settings import Machine, Place
+from orchestrator.fetch.settings import Machine, Place, certificates
 from orchestrator.fetch.url import DebianName, Name, PypiName, parse_name, without_secrets
-from orchestrator.fetch.web import Address, Missed, Patience, Web
+from orchestrator.fetch.web import Address, Missed, Patience, Web, web_of
 from orchestrator.graph.derivation import Source
 from orchestrator.store import (
     Layout,
@@ -63,7 +63,7 @@ def fetch(
         if present is not None:
             return present
         machine = machine or Machine.here()
-        web = Web(machine, patience or Patience())
+        web = web_of(certificates(machine), patience or Patience())
         progress = _Progress(monitor, source, stopped)
         return _Fetch(layout, source, name, web, progress, base).from_any(places_of(name, mirrors, machine))
 

@@ -10,12 +10,12 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 import requests
 import urllib3
 
-from orchestrator.fetch.settings import Machine, certificates
 from orchestrator.fetch.url import without_secrets
 
 _REDIRECTS = 10
@@ -70,11 +70,11 @@ class Address:
 
 
 class Web:
-    """Sessions, one for each thread, with the machine's certificates."""
+    """Sessions, one for each thread. `bundle` is what certificates are verified with; None: the one requests has."""
 
-    def __init__(self, machine: Machine, patience: Patience) -> None:
+    def __init__(self, bundle: str | None, patience: Patience) -> None:
         self.patience = patience
-        self._verify: str | bool = certificates(machine) or True
+        self._verify = bundle or True
         self._own = threading.local()
 
     def open(self, address: Address, headers: dict[str, str]) -> tuple[requests.Response, Address]:
@@ -153,6 +153,12 @@ class Web:
             raise Missed(_short(error), again=True) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise Missed(_short(error)) from error
+
+
+@lru_cache(maxsize=8)
+def web_of(bundle: str | None, patience: Patience) -> Web:
+    """One Web for all fetches of this process, so that hundreds of small files share a connection."""
+    return Web(bundle, patience)
 
 
 def refuse_status(response: requests.Response) -> None:

@@ -12,6 +12,12 @@ from orchestrator.recipe.model import Recipe, Requirement
 from orchestrator.recipe.parse import suggestion
 
 
+class Unread(RecipeError):
+    """Nothing in the graph reads the option `name`, which was set."""
+
+    name = ""
+
+
 def refuse_platform(choice: Choice, platform: str) -> None:
     """A version is for the platforms that it names."""
     if platform not in choice.entry.platforms:
@@ -31,7 +37,7 @@ def refuse_unlocked(choice: Choice) -> None:
             f"{choice.label} is not locked",
             where=f"{choice.recipe.where}: versions.{choice.version}.locked",
             why="some hash of its sources is not known yet",
-            hint=f"orch source lock {choice.name}@{choice.version}",
+            hint="write its hashes into the recipe and drop locked = false, or choose another version",
         )
 
 
@@ -170,9 +176,11 @@ def refuse_unread(
         outside = f"{owner} is not in it" if owner and owner not in choices else ""
         who = readers(recipes, name) if option != VERSION else []
         read_by = f"read by {', '.join(who)}" if who else "no version reads it" if option != VERSION else ""
-        raise RecipeError(
+        unread = Unread(
             f"nothing in the closure of {' and '.join(goals)} reads {name}",
             where=f"--set {name}={value}",
             why="; ".join(part for part in (outside, read_by) if part),
             hint=f"leave out --set {name}={value}",
         )
+        unread.name = name
+        raise unread

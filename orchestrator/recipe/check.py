@@ -49,7 +49,7 @@ def leaves(path: str) -> bool:
     return path.startswith("/") or ".." in path.split("/")
 
 
-def _source(entry: SourceEntry, path: FieldPath, locked: bool, label: str) -> Iterator[Problem]:
+def _source(entry: SourceEntry, path: FieldPath, locked: bool) -> Iterator[Problem]:
     scheme, colon, rest = entry.from_.partition(":")
     at = (*path, "from")
     if not colon or scheme not in FORMS:
@@ -64,7 +64,7 @@ def _source(entry: SourceEntry, path: FieldPath, locked: bool, label: str) -> It
     if entry.sha256 is not None and entry.tree is not None:
         yield Problem((*path, "tree"), "both sha256 and tree: a source is pinned by one of them")
     if entry.sha256 is None and entry.tree is None and locked:
-        hint = f'add sha256 = "...", or say locked = false for this version and run: orch source lock {label}'
+        hint = 'add sha256 = "..." (sha256sum FILE prints it), or say locked = false for this version'
         yield Problem((*path, "sha256"), "no sha256: a source is pinned by its hash", hint)
     for field, value in (("sha256", entry.sha256), ("tree", entry.tree)):
         if value is not None and HASH.fullmatch(value) is None:
@@ -115,7 +115,7 @@ def _version(document: Document, name: str, known: Mapping[str, Sequence[str]]) 
     yield from _requires(version, path)
     for index, entry in enumerate(version.sources):
         at = (*path, "sources", index)
-        yield from _source(entry, at, version.locked, f"{document.name}@{name}")
+        yield from _source(entry, at, version.locked)
         yield from _when(entry.when, (*at, "when"), known)
         for option in entry.when:
             if option in known and option not in version.reading:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 import tomllib
 import typing
@@ -117,6 +118,7 @@ def _problem(kind: type, error: Mapping[str, Any]) -> Problem:
 
 @cache
 def _adapter(kind: Any) -> Any:
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for some takes longer than the parsing
     from pydantic import TypeAdapter  # a tenth of a second: only when a file is parsed
 
     return TypeAdapter(kind)

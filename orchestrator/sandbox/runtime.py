@@ -82,7 +82,7 @@ def _prepare(spec: Spec, scratch: Path, limits: Cage) -> tuple[str, ...]:
     names: tuple[str, ...] = ()
     if lowers:
         names = bubblewrap.short_names(len(lowers) + 1)
-        for folder in ("skeleton", "root", "lower"):
+        for folder in ("root", "lower"):  # write_skeleton makes its own
             (scratch / folder).mkdir()
         write_skeleton(scratch / "skeleton", binds=spec.binds, lowers=lowers)
         for name, target in zip(names, (scratch / "skeleton", *lowers), strict=True):

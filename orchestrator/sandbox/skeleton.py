@@ -20,7 +20,17 @@ from orchestrator.sandbox.spec import (
 )
 
 # There is no sysfs. UCX's tcp transport takes the interfaces from /sys/class/net, where it wants links.
-DIRECTORIES = (BUILD_DIR, "/dev", "/etc", OUT_DIR, "/proc", "/run", "/sys/class/net", "/sys/devices/virtual/net/lo", "/tmp")
+DIRECTORIES = (
+    BUILD_DIR,
+    "/dev",
+    "/etc",
+    OUT_DIR,
+    "/proc",
+    "/run",
+    "/sys/class/net",
+    "/sys/devices/virtual/net/lo",
+    "/tmp",
+)
 LINKS = {"/sys/class/net/lo": "../../devices/virtual/net/lo"}
 FILES = {
     "/etc/group": f"root:x:0:\nbuild:x:{BUILD_GID}:\nnogroup:x:65534:\n",
@@ -38,30 +48,27 @@ FILES = {
 
 def write_skeleton(top: Path, *, binds: tuple[Bind, ...], lowers: tuple[Path, ...]) -> None:
     """Make the tree at `top`, with a mount point for each bind; every time in it is the build's fixed date."""
-    for inside in DIRECTORIES:
-        _directory(top, inside)
-    for inside, target in LINKS.items():
-        _host(top, inside).symlink_to(target)
-    for inside, text in FILES.items():
-        _host(top, inside).write_text(text, encoding="utf-8")
+    folders, files = set(DIRECTORIES), dict(FILES)
     for bind in binds:
         _refuse_link_on_the_way(bind.inside, lowers)
         if bind.host.is_dir():
-            _directory(top, bind.inside)
+            folders.add(bind.inside)
         else:
-            _directory(top, str(PurePosixPath(bind.inside).parent))
-            _host(top, bind.inside).touch()
-    for folder, _, names in os.walk(top, topdown=False):
-        for name in (*names, "."):
-            os.utime(Path(folder, name), (SOURCE_DATE_EPOCH, SOURCE_DATE_EPOCH), follow_symlinks=False)
+            files[bind.inside] = ""
+    for inside in (*folders, *files, *LINKS):
+        folders.update(map(str, PurePosixPath(inside).parents))
+    for inside in sorted(folders):
+        _host(top, inside).mkdir(exist_ok=True)
+    for inside, text in files.items():
+        _host(top, inside).write_text(text, encoding="utf-8")
+    for inside, target in LINKS.items():
+        _host(top, inside).symlink_to(target)
+    for inside in (*files, *LINKS, *sorted(folders, reverse=True)):
+        os.utime(_host(top, inside), (SOURCE_DATE_EPOCH, SOURCE_DATE_EPOCH), follow_symlinks=False)
 
 
 def _host(top: Path, inside: str) -> Path:
     return top / inside.lstrip("/")
-
-
-def _directory(top: Path, inside: str) -> None:
-    _host(top, inside).mkdir(parents=True, exist_ok=True)
 
 
 def _refuse_link_on_the_way(inside: str, lowers: tuple[Path, ...]) -> None:

@@ -6,6 +6,7 @@ realisations/<key>.json             derivation and build keys -> output; latest/
 checks/<key>.json, goals/<key>.json
 sources/sha256/<hex>, <hex>.json    a file and a note about it; partial/ holds unfinished downloads
 logs/ stage/ locks/ roots/ corrupt/
+failed/                             directories of failed builds and trees that came out different, kept to be looked at
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ _DIRECTORIES = (
     "locks",
     "roots",
     "corrupt",
+    "failed",
 )
 _MAY_BE_THERE = {"README.md", ".gitignore", "lost+found", _SCHEMA_FILE, *_DIRECTORIES}
 
@@ -90,6 +92,10 @@ class Layout:
     @property
     def corrupt(self) -> Path:
         return self.root / "corrupt"
+
+    @property
+    def failed(self) -> Path:
+        return self.root / "failed"
 
     def object(self, digest: Digest) -> Path:
         """The directory that holds an object's tree and manifest."""

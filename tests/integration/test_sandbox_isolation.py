@@ -113,6 +113,11 @@ def test_no_names_but_its_own(inside: Box) -> None:
 
 
 def test_interfaces(inside: Box) -> None:
+    assert inside.bash("ls /sys /sys/class/net/ /sys/class/net/lo/").text.split() == [
+        *("/sys:", "class", "devices"),
+        *("/sys/class/net/:", "lo"),
+        "/sys/class/net/lo/:",
+    ]
     said = inside.bash(
         "cut -d: -f1 /proc/net/dev | tail -n +3; cat /proc/net/route | wc -l; echo x | cat >/dev/tcp/localhost/1"
     )
@@ -129,7 +134,7 @@ def test_nothing_of_the_host(inside: Box) -> None:
         del os.environ["ORCH_TEST_SECRET"]
     environment, top, _ = said.text.split("--\n")
     assert {line.partition("=")[0] for line in environment.split("\n")[:-1]} <= {"PATH", "PWD", "SHLVL", "_"}
-    assert not {"home", "root", "mnt", "srv", "sys", "var", "work"} & set(top.split())
+    assert not {"home", "root", "mnt", "srv", "var", "work"} & set(top.split())
     assert "leaked" not in said.text
     assert str(Path.home()) not in said.text.replace("/root", "") or str(Path.home()) == "/root"
     assert str(inside.top) not in said.text
@@ -226,7 +231,7 @@ def test_the_kernel_cannot_be_tuned(inside: Box) -> None:
     said = inside.bash(
         "for f in $(find /proc -maxdepth 1 -type f) $(find /proc/sys /proc/irq /proc/bus /proc/fs -type f 2>/dev/null)"
         "; do [ -w $f ] && echo writable $f; done; (echo orch >/proc/sys/kernel/core_pattern) 2>&1; "
-        "cat /proc/cmdline /proc/kallsyms /proc/keys; cat /proc/sys/kernel/random/boot_id"
+        "cat /proc/cmdline /proc/partitions /proc/keys; cat /proc/sys/kernel/random/boot_id"
     )
     assert "writable" not in said.text
     assert said.lines[-1] == "00000000-0000-4000-8000-000000000000"

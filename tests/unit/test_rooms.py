@@ -1,4 +1,4 @@
-"""The architecture's rules that a reader cannot see by looking at one file: rooms, homes of dependencies, sizes, names."""
+"""The architecture's rules that no single file shows: rooms, homes of dependencies, sizes, names."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def imported(path: Path) -> list[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.append(node.module)
             if node.module == "orchestrator":
-                names += [f"orchestrator.{alias.name}" for alias in node.names]
+                names += [f"orchestrator.{alias.name}" for alias in node.names if not alias.name.startswith("_")]
     return names
 
 

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from orchestrator.events import Event, FetchProgress
 from orchestrator.fetch import Machine, Mirrors, Patience, fetch
@@ -55,6 +56,7 @@ class Server(ThreadingHTTPServer):
         self.behaviour = Behaviour()
         self.requests: list[Request] = []
         self.scheme = "http"
+        self.connections = 0
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     @property
@@ -64,6 +66,10 @@ class Server(ThreadingHTTPServer):
     def close(self) -> None:
         self.shutdown()
         self.server_close()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.connections += 1
+        super().process_request(request, client_address)
 
     def handle_error(self, request: object, client_address: object) -> None:
         pass

@@ -54,6 +54,13 @@ def test_progress_is_told_and_not_too_often(server: Server, fetcher: Fetcher) ->
     assert [event.done for event in seen] == sorted(event.done for event in seen)
 
 
+def test_small_files_share_a_connection(server: Server, fetcher: Fetcher) -> None:
+    for number in range(5):
+        data = b"%d" % number
+        fetcher(source_of(serving(server, data, f"/f{number}"), data))
+    assert server.connections == 1
+
+
 def test_a_broken_download_goes_on_where_it_broke(server: Server, fetcher: Fetcher) -> None:
     url = serving(server)
     server.behaviour.drops = [1_000_000, 500_000]
@@ -89,6 +96,17 @@ def test_a_server_without_ranges_starts_over(server: Server, fetcher: Fetcher, e
     server.behaviour.drops = [1_000_000]
     assert fetcher(source_of(url, DATA)).read_bytes() == DATA
     assert [request.sent for request in server.requests] == [1_000_000, len(DATA)]
+
+
+def test_a_file_that_changed_meanwhile_is_started_over(
+    server: Server, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = serving(server, b"old" * 9000)
+    server.behaviour.drops = [5000]
+    monkeypatch.setattr("orchestrator.fetch.download.time.sleep", lambda seconds: serving(server))
+    assert fetcher(source_of(url, DATA)).read_bytes() == DATA
+    assert [request.range for request in server.requests] == ["", "bytes=5000-"]
+    assert server.requests[1].sent == len(DATA)
 
 
 @pytest.mark.parametrize("length", [1000, 4_000_000])

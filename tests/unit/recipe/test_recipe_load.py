@@ -51,7 +51,7 @@ V = "versions.1.13.1"
 S = f"{V}.sources[0]"
 PIN = f'sha256 = "{SHA}"\nsize'
 FORMS = "sources are spelt pypi:PROJECT/FILE, debian:POOL-PATH, https://HOST/PATH, file:PATH"
-LOCK = 'add sha256 = "...", or say locked = false for this version and run: orch source lock ucx@1.13.1'
+LOCK = 'add sha256 = "..." (sha256sum FILE prints it), or say locked = false for this version'
 HEADER = '[versions."1.13.1"]\n'
 ENTRY = '[[versions."1.13.1".sources]]'
 

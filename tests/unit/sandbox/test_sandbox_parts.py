@@ -24,7 +24,9 @@ def test_skeleton(tmp_path: Path) -> None:
     found = sorted(str(path.relative_to(top)) for path in top.rglob("*"))
     assert found == [
         *("build", "dev", "etc", "etc/group", "etc/hostname", "etc/hosts", "etc/nsswitch.conf", "etc/passwd"),
-        *("etc/resolv.conf", "opt", "opt/tree", "out", "proc", "run", "tmp", "usr", "usr/lib", "usr/lib/x.so"),
+        *("etc/resolv.conf", "opt", "opt/tree", "out", "proc", "run"),
+        *("sys", "sys/class", "sys/class/net", "sys/class/net/lo", "sys/devices", "sys/devices/virtual"),
+        *("sys/devices/virtual/net", "sys/devices/virtual/net/lo", "tmp", "usr", "usr/lib", "usr/lib/x.so"),
     ]
     assert {path.stat().st_mtime for path in (top, *top.rglob("*"))} == {SOURCE_DATE_EPOCH}
     assert (top / "etc/resolv.conf").read_text() == ""

@@ -108,8 +108,19 @@ def test_who_waits_can_be_interrupted(layout: Layout, start: Start) -> None:
         stop = threading.Timer(0.1, lambda: stopped.append(True))
         stopped: list[bool] = []
         stop.start()
-        with pytest.raises(KeyboardInterrupt), locked(layout, KEY, lambda: None, lambda: bool(stopped)):
-            pass
+        ended: list[BaseException] = []
+
+        def wait() -> None:
+            try:
+                with locked(layout, KEY, lambda: None, lambda: bool(stopped)):
+                    pass
+            except BaseException as error:
+                ended.append(error)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        thread.join(20)
+        assert [type(error) for error in ended] == [KeyboardInterrupt]
     with locked(layout, KEY, never):
         pass
 
