@@ -56,6 +56,12 @@ class Work:
     keep_failed: bool = False
     variation: Variation = Variation()
 
+    @property
+    def show(self) -> str:
+        """What `orch log` is given to show the log of this step."""
+        kind, _, name = self.step.partition(" ")
+        return name if kind == "build" else f"{name} --{kind}"
+
 
 def limits() -> Limits:
     """The bounds of any one step on this machine."""
@@ -166,7 +172,9 @@ def build(
             remove_tree(kept)
             work.stage.rename(kept)
             work.stage.mkdir()
-        raise failure(f"building {node.label}", outcome, work.log, name=node.name, work=work.layout.root, kept=kept)
+        what, root = f"building {node.label}", work.layout.root
+        may_keep = work.step.startswith("build ")
+        raise failure(what, outcome, work.log, show=work.show, work=root, kept=kept, may_keep=may_keep)
     manifest = scan(out, allow_setuid=frozenset(s.path for s in node.setuid))
     _refuse_output(node, manifest)
     return out, manifest
@@ -191,5 +199,5 @@ def _run(node: Node, inputs: Sequence[tuple[str, Digest]], work: Work, out: Path
         cpus=work.variation.cpus,
         old_kernel_release=work.variation.old_kernel_release,
     )
-    with work.log.open("ab") as log:
-        return run(spec, work=work.stage, log=log, on_line=LineListener(work.step, work.monitor), stop=work.stop)
+    listener = LineListener(work.step, work.monitor)
+    return run(spec, work=work.stage, log=work.log, on_line=listener, stop=work.stop)

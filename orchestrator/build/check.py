@@ -48,10 +48,10 @@ def _loader_cache(base: Sequence[Path], directories: Sequence[str], work: Work) 
         directory="/",
         limits=limits(),
     )
-    with work.log.open("ab") as log:
-        outcome = run(spec, work=work.stage, log=log, on_line=LineListener(work.step, work.monitor), stop=work.stop)
+    listener = LineListener(work.step, work.monitor)
+    outcome = run(spec, work=work.stage, log=work.log, on_line=listener, stop=work.stop)
     if not outcome.passed:
-        raise failure("making the loader cache", outcome, work.log, name="", work=work.layout.root, kept=None)
+        raise failure("making the loader cache", outcome, work.log, show=work.show, work=work.layout.root)
     return tree
 
 
@@ -78,7 +78,7 @@ def check(graph: Graph, node: Node, digests: Mapping[str, Digest], work: Work) -
         environment=tuple(sorted(environment.items())),
         limits=limits(),
     )
-    with work.log.open("ab") as log:
-        outcome = run(spec, work=work.stage, log=log, on_line=LineListener(work.step, work.monitor), stop=work.stop)
+    listener = LineListener(work.step, work.monitor)
+    outcome = run(spec, work=work.stage, log=work.log, on_line=listener, stop=work.stop)
     if not outcome.passed:
-        raise failure(f"checking {node.label}", outcome, work.log, name=node.name, work=work.layout.root, kept=None)
+        raise failure(f"checking {node.label}", outcome, work.log, show=work.show, work=work.layout.root)

@@ -55,11 +55,13 @@ def _free_bytes(path: Path) -> int:
     return status.f_bavail * status.f_frsize
 
 
-def failure(step: str, outcome: Outcome, log: Path, *, name: str, work: Path, kept: Path | None) -> OrchError:
+def failure(
+    step: str, outcome: Outcome, log: Path, *, show: str, work: Path, kept: Path | None = None, may_keep: bool = False
+) -> OrchError:
     """The error for a step that ended with `outcome`: StepFailed, or MachineError when the machine was at fault.
 
-    `step` is such as `building ucx 1.13.1`; `work` lies on the disk that was written to; `kept` is the failed build's
-    directory if it was kept.
+    `step` is such as `building ucx 1.13.1`; `show` is what `orch log` is given to show it; `work` lies on the disk that
+    was written to; `kept` is the failed build's directory if it was kept, `may_keep` says if it could have been.
     """
     lines = read_lines(log)
     tail = tuple(lines[-TAIL_LINES:])
@@ -82,8 +84,11 @@ def failure(step: str, outcome: Outcome, log: Path, *, name: str, work: Path, ke
         status = f"stopped after {outcome.seconds:.0f} s, its time limit"
     elif outcome.status > 128:
         status = f"ended by signal {outcome.status - 128}"
-    hint = f"the whole log: orch log {name}"
-    hint += f"; its directory was kept: {kept}" if kept else "; to look inside, run again with --keep-failed"
+    hint = f"the whole log: orch log {show}"
+    if kept is not None:
+        hint += f"; its directory was kept: {kept}"
+    elif may_keep:
+        hint += "; to look inside, run again with --keep-failed"
     return StepFailed(
         f"{step} failed",
         log=log,

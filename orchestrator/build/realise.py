@@ -44,6 +44,7 @@ from orchestrator.store import (
     write_goal,
     write_realisation,
 )
+from orchestrator.tree import machine_error
 
 T = TypeVar("T")
 Fetch = Callable[[Node, Source, Callable[[], bool]], Path]  # the last says whether to give up
@@ -246,11 +247,14 @@ class Engine:
         """Run blocking work in a thread; its failure is reported once and becomes Blocked for all that wait."""
         try:
             return await self._thread(work)
+        except OSError as error:
+            failure: OrchError = machine_error(error, f"{step} in", self.layout.root)
         except OrchError as error:
-            self.report.failures.append((step, error))
-            self.monitor(StepFinished(step=step, outcome="failed", detail=error.what))
-            self._halted = self._halted or not self.options.keep_going
-            raise Blocked from error
+            failure = error
+        self.report.failures.append((step, failure))
+        self.monitor(StepFinished(step=step, outcome="failed", detail=failure.what))
+        self._halted = self._halted or not self.options.keep_going
+        raise Blocked from failure
 
     def _finish(self, kind: str, node: Node, outcome: str, seconds: float, detail: str = "") -> None:
         self.report.note(outcome, node.name)
@@ -308,7 +312,7 @@ class Engine:
                 seconds=seconds,
                 finished=time.time(),
                 log=str(log.relative_to(self.layout.root)),
-                sandbox=surroundings(),
+                sandbox=surroundings(cores),
             )
             write_realisation(self.layout, made)
             self._alias(node, made)
@@ -353,7 +357,7 @@ class Engine:
         step = f"check {node.name}"
         with locked(self.layout, key, lambda: self.monitor(StepWaiting(step=step)), self._stop.is_set):
             if read_check(self.layout, key) is not None:
-                self._finish("check", node, "same", 0.0, "checked by another process")
+                self.monitor(StepFinished(step=step, outcome="same", detail="checked by another process"))
                 return
             log = new_log(self.layout, f"{node.name}-check", key)
             self.monitor(StepStarted(step=step, log=log))
@@ -373,12 +377,12 @@ class Engine:
                     seconds=seconds,
                     finished=time.time(),
                     log=str(log.relative_to(self.layout.root)),
-                    sandbox=surroundings(),
+                    sandbox=surroundings(cores),
                 ),
             )
         self._finish("check", node, "checked", seconds)
 
 
-def surroundings() -> dict[str, Any]:
-    """What a sandbox cannot hide, recorded with each result: kernel release and the processors it could use."""
-    return {"kernel": os.uname().release, "cpus": sorted(os.sched_getaffinity(0))}
+def surroundings(cores: int) -> dict[str, Any]:
+    """What a sandbox cannot hide, recorded with each result: kernel release, the processors it could use, its share."""
+    return {"kernel": os.uname().release, "cpus": sorted(os.sched_getaffinity(0)), "cores": cores}

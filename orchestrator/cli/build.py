@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import sys
 import time
@@ -11,8 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.complaint import error_document, render
-from orchestrator.cli.opening import Opened, add_goal_arguments, add_place_arguments, open_project, positive
-from orchestrator.errors import AnswerIsNo, OrchError, UsageError
+from orchestrator.cli.opening import (
+    DEFAULT_JOBS,
+    Opened,
+    add_goal_arguments,
+    add_place_arguments,
+    open_project,
+    positive,
+)
+from orchestrator.errors import AnswerIsNo, MachineError, OrchError, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.build.plan import Plan
@@ -37,7 +43,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     add_goal_arguments(parser)
     cores = len(os.sched_getaffinity(0))
-    parser.add_argument("-j", "--jobs", type=positive, default=2, metavar="N", help="builds at once (default 2)")
+    parser.add_argument(
+        "-j",
+        "--jobs",
+        type=positive,
+        default=DEFAULT_JOBS,
+        metavar="N",
+        help=f"builds at once (default {DEFAULT_JOBS})",
+    )
     parser.add_argument(
         "--cores", type=positive, default=cores, metavar="N", help=f"cores shared among them (default {cores}: all)"
     )
@@ -60,11 +73,16 @@ def run(arguments: argparse.Namespace) -> int:
     opened = open_project(arguments)
     graph = opened.graph(arguments.goals, arguments.settings)
     layout = opened.store()
+    if arguments.out is not None:
+        from orchestrator.store import refuse_link
+
+        refuse_link(arguments.out.absolute())  # now, not after the build
     plan = make_plan(graph, StoreKnown(layout=layout))
     if arguments.dry_run:
         from orchestrator.cli.plan import show_plan
 
-        show_plan(graph, plan, as_json=arguments.json, verb="build")
+        jobs = min(arguments.jobs, arguments.cores)
+        show_plan(graph, plan, layout, as_json=arguments.json, verb="build", jobs=jobs)
         return 0
     outputs = dict(plan.done)
     report: Report | None = None
@@ -73,6 +91,9 @@ def run(arguments: argparse.Namespace) -> int:
         outputs |= report.outputs
         if report.failures:
             return _failed(report, arguments)
+        for verdict in verdicts:
+            if isinstance(verdict.error, MachineError):
+                raise verdict.error  # no answer, neither yes nor no
         if any(not verdict.same for verdict in verdicts):
             raise _not_the_same(verdicts)
     _finish(arguments, graph, layout, outputs, report, time.monotonic() - began)
@@ -82,7 +103,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _work(
     opened: Opened, graph: Graph, layout: Layout, plan: Plan, arguments: argparse.Namespace
 ) -> tuple[Report, tuple[Verdict, ...]]:
+    import asyncio
+
     from orchestrator.build.realise import Engine, RunOptions
+    from orchestrator.cli.estimate import estimate
     from orchestrator.cli.progress import progress
     from orchestrator.sandbox.probe import probe
     from orchestrator.store import sweep
@@ -95,7 +119,7 @@ def _work(
         keep_going=arguments.keep_going,
         keep_failed=arguments.keep_failed,
     )
-    with progress(plan) as monitor:
+    with progress(plan, estimate(plan, layout, options.jobs)) as monitor:
         fetch = opened.fetcher(layout, monitor)
         engine = Engine(graph, layout, options=options, fetch=fetch, monitor=monitor)
         report = asyncio.run(engine.realise(everything=arguments.rebuild))
@@ -119,7 +143,7 @@ def _not_the_same(verdicts: tuple[Verdict, ...]) -> AnswerIsNo:
     lines = []
     for verdict in bad:
         if verdict.error is not None:
-            lines.append(f"{verdict.name}: {verdict.error.what}")
+            lines.append(f"{verdict.name}: {verdict.error.what} ({verdict.error.where})")
             continue
         shown = ", ".join(verdict.differences[:10])
         more = f" and {len(verdict.differences) - 10} more" if len(verdict.differences) > 10 else ""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
 from orchestrator.errors import OrchError
 
+_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)")
 _CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
 
 
@@ -39,7 +41,7 @@ def error_document(error: OrchError) -> dict[str, Any]:
 
 def harmless(text: str) -> str:
     """`text` without what would move a terminal's cursor or change its colours."""
-    return text.translate(_CONTROLS)
+    return _SEQUENCE.sub("", text).translate(_CONTROLS)
 
 
 def render(error: OrchError) -> str:

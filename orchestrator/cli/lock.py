@@ -13,6 +13,12 @@ from orchestrator.cli.numbers import bytes_text
 from orchestrator.cli.opening import add_place_arguments, open_project
 from orchestrator.errors import MachineError, UsageError
 
+EPILOG = """\
+examples:
+  orch lock debian-build                     say what changed: git diff, orch plan nixl
+  orch lock debian-build --mirror ADDRESS    read this archive
+"""
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""

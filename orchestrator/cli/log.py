@@ -9,12 +9,22 @@ import sys
 from orchestrator.cli.opening import add_place_arguments, open_project
 from orchestrator.errors import UsageError
 
+EPILOG = """\
+A log is kept whether its build failed or not, whole, as the sandbox printed it.
+
+examples:
+  orch log ucx
+  orch log nixl --check
+  less "$(orch log ucx --path)"
+"""
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     parser.add_argument("name", metavar="NAME", help="a recipe's name")
-    parser.add_argument("--check", action="store_true", help="the log of its check")
-    parser.add_argument("--rebuild", action="store_true", help="the log of its newest --rebuild")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--check", action="store_true", help="the log of its check")
+    which.add_argument("--rebuild", action="store_true", help="the log of its newest --rebuild")
     parser.add_argument("--path", action="store_true", help="print where the log is, not what it says")
     add_place_arguments(parser)
 
@@ -25,16 +35,18 @@ def run(arguments: argparse.Namespace) -> int:
 
     opened = open_project(arguments)
     suffix = "-check" if arguments.check else "-rebuild" if arguments.rebuild else ""
-    log = latest_log(opened.store(), arguments.name + suffix)
+    layout = opened.store()
+    log = latest_log(layout, arguments.name + suffix)
     if log is None:
-        import difflib
-
-        close = difflib.get_close_matches(arguments.name, opened.recipes.names, n=1)
-        known = arguments.name in opened.recipes.names
-        hint = (
-            f"orch build {arguments.name}" if known else f"did you mean: orch log {close[0]}" if close else "orch list"
+        opened.refuse_unknown(arguments.name)
+        kind = "check" if arguments.check else "--rebuild" if arguments.rebuild else "build"
+        command = f"orch build {arguments.name}{' --rebuild' if arguments.rebuild else ''}"
+        raise UsageError(
+            f"there is no log of a {kind} of {arguments.name}",
+            where=str(layout.logs),
+            why="none was run in this store",
+            hint=f"run one: {command}",
         )
-        raise UsageError(f"no log of {arguments.name}{suffix}", why="it was never built in this store", hint=hint)
     if arguments.json:
         from orchestrator.cli.document import print_document
 

@@ -57,10 +57,12 @@ class Parser(argparse.ArgumentParser):
         if unknown := re.match(r"unrecognized arguments: (-[^\s=]+)", message):
             options = [name for name in self._option_string_actions if name.startswith("--")]
             hint = _close(unknown[1], options) or hint
+        elif "GOAL" in message:
+            hint = f"orch list names the recipes; {hint}"
         elif choice := re.match(r"argument .*: invalid choice: ('.*') \(choose from (.*)\)", message, re.DOTALL):
             words = choice[2].replace("'", "").split(", ")
             message = f"no verb called {f'{self.prog} {choice[1][1:-1]}'!r}"
-            hint = _close(choice[1][1:-1], words) or f"{self.prog} {'|'.join(words)}"
+            hint = _close(choice[1][1:-1], words, f"{self.prog} ") or f"{self.prog} {'|'.join(words)}"
         raise UsageError(message, hint=hint)
 
 
@@ -68,7 +70,7 @@ def _close(word: str, words: list[str], prefix: str = "") -> str:
     import difflib
 
     close = difflib.get_close_matches(word, words, n=1)
-    return f"did you mean: {prefix}{close[0]}" if close else ""
+    return f"did you mean {prefix + close[0]!r}?" if close else ""
 
 
 def _overview() -> str:
@@ -112,7 +114,8 @@ def _unexpected(error: Exception) -> OrchError:
     return Bug(what, where=where, why="nothing finished was lost", hint="report it with the output of ORCH_DEBUG=1")
 
 
-def _status(arguments: list[str]) -> int:
+def exit_status(arguments: list[str]) -> int:
+    """Run one command line, print what went wrong if something did, and return the exit status."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a path may hold any bytes: print them as they are, never fail at them
             utf8 = stream.encoding.lower().replace("-", "") == "utf8"
@@ -137,7 +140,7 @@ def _status(arguments: list[str]) -> int:
 def entry() -> None:
     """The `orch` program."""
     try:
-        status = _status(sys.argv[1:])
+        status = exit_status(sys.argv[1:])
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that flushing at exit finds a place
         status = 141

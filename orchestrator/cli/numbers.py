@@ -13,11 +13,11 @@ def bytes_text(count: int) -> str:
     raise AssertionError
 
 
-def seconds_text(seconds: float) -> str:
-    """`0.4 s`, `12 s`, `3 min 05 s`, `1 h 02 min`."""
-    if seconds < 10:
+def seconds_text(seconds: float, *, tenths: bool = True) -> str:
+    """`0.4 s`, `12 s`, `3 min 05 s`, `1 h 02 min`; without tenths for what is counted while one looks."""
+    if tenths and seconds < 9.95:
         return f"{seconds:.1f} s"
-    if seconds < 60:
+    if seconds < 59.5:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from orchestrator.store import Layout
 
 
+DEFAULT_JOBS = 2
+
+
 def add_place_arguments(parser: argparse.ArgumentParser) -> None:
     """`--store` and `--json`, which every verb has."""
     parser.add_argument("--store", type=Path, metavar="DIR", help="the store (else $ORCH_STORE, else the project's)")
@@ -78,6 +81,12 @@ class Opened:
                 return self.graph([goal], settings, showing=showing)
             except Unread as unread:
                 settings = [text for text in settings if text.partition("=")[0] != unread.name]
+
+    def refuse_settings(self, settings: Sequence[str]) -> None:
+        """Raise for a setting that no goal could have: an unknown option or value, another form than NAME=VALUE."""
+        from orchestrator.graph.options import parse_settings
+
+        parse_settings(settings, self.recipes, self.project.options)
 
     def refuse_unknown(self, name: str) -> None:
         """Raise UsageError unless there is a recipe of this name."""

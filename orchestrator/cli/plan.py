@@ -6,14 +6,20 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.numbers import bytes_text
-from orchestrator.cli.opening import add_goal_arguments, add_place_arguments, open_project
+from orchestrator.cli.opening import DEFAULT_JOBS, add_goal_arguments, add_place_arguments, open_project
 
 if TYPE_CHECKING:
     from orchestrator.build.plan import Plan, Step
     from orchestrator.graph.derivation import Graph
+    from orchestrator.store import Layout
 
 EPILOG = """\
-A step marked `maybe` runs only if an input that is built again comes out with different bytes.
+A step marked `?` runs only if an input that is built again comes out with different bytes.
+
+examples:
+  orch plan nixl
+  orch plan nixl --set cuda=13       what another CUDA would need
+  orch plan nixl ucx --json          steps with their reasons, as data
 """
 
 
@@ -30,16 +36,17 @@ def run(arguments: argparse.Namespace) -> int:
 
     opened = open_project(arguments)
     graph = opened.graph(arguments.goals, arguments.settings)
-    plan = make_plan(graph, StoreKnown(layout=opened.store()))
-    show_plan(graph, plan, as_json=arguments.json, verb="plan")
+    layout = opened.store()
+    plan = make_plan(graph, StoreKnown(layout=layout))
+    show_plan(graph, plan, layout, as_json=arguments.json, verb="plan")
     return 0
 
 
-def headline(plan: Plan) -> str:
-    """`3 to build, perhaps 1 more, 2 to check, 4 there already; 1 to fetch, 41 MB`."""
+def headline(plan: Plan, time_text: str = "") -> str:
+    """`3 to build (about 4 min), perhaps 1 more, 2 to check, 4 there already; 1 to fetch, 41 MB`."""
     parts = []
     if builds := plan.count("build"):
-        parts.append(f"{builds} to build")
+        parts.append(f"{builds} to build{f' ({time_text})' if time_text else ''}")
     if perhaps := plan.count("build", maybe=True):
         parts.append(f"perhaps {perhaps} {'more' if builds else 'to build'}")
     checks, perhaps = plan.count("check"), plan.count("check", maybe=True)
@@ -50,10 +57,10 @@ def headline(plan: Plan) -> str:
     if there := plan.count("reuse"):
         parts.append(f"{there} there already")
     text = ", ".join(parts) or "nothing to do"
-    if plan.fetch:
-        sizes = [source.size for source in plan.fetch if source.size is not None]
-        unknown = " or more" if len(sizes) < len(plan.fetch) else ""
-        text += f"; {len(plan.fetch)} to fetch, {bytes_text(sum(sizes))}{unknown}"
+    if away := [source for source in plan.fetch if not source.name.startswith("file:")]:
+        sizes = [source.size for source in away if source.size is not None]
+        unknown = " or more" if len(sizes) < len(away) else ""
+        text += f"; {len(away)} to fetch, {bytes_text(sum(sizes))}{unknown}"
     return text
 
 
@@ -69,7 +76,7 @@ def _step_document(step: Step) -> dict[str, Any]:
     }
 
 
-def show_plan(graph: Graph, plan: Plan, *, as_json: bool, verb: str) -> None:
+def show_plan(graph: Graph, plan: Plan, layout: Layout, *, as_json: bool, verb: str, jobs: int = DEFAULT_JOBS) -> None:
     """Print a plan on stdout."""
     if as_json:
         from orchestrator.cli.document import print_document
@@ -82,8 +89,11 @@ def show_plan(graph: Graph, plan: Plan, *, as_json: bool, verb: str) -> None:
         }
         print_document(verb, content)
         return
+    from orchestrator.cli.estimate import estimate
+
+    text = estimate(plan, layout, jobs).text()
     settings = " ".join(f"{name}={value}" for name, value in graph.options)
-    print(f"{', '.join(graph.goals)}{f' ({settings})' if settings else ''}: {headline(plan)}")
+    print(f"{', '.join(graph.goals)}{f' ({settings})' if settings else ''}: {headline(plan, text)}")
     width = max((len(step.node.label) for step in plan.steps), default=0)
     for step in plan.steps:
         action = f"{step.action}?" if step.maybe else step.action

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from orchestrator.cli.numbers import bytes_text, seconds_text
-from orchestrator.cli.plan import headline
+from orchestrator.cli.complaint import harmless
+from orchestrator.cli.numbers import seconds_text
 from orchestrator.events import (
     Event,
     FetchProgress,
@@ -28,8 +29,55 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from orchestrator.build.plan import Plan
+    from orchestrator.cli.estimate import Estimate
+    from orchestrator.cli.fetches import Fetches
 
-QUIET_FETCHES = ("fetch ",)  # a base has hundreds of sources: plain lines count them instead of naming them
+_BAD = ("failed", "differs")
+_OUTCOMES = {
+    "built": "built",
+    "same": "same bytes",
+    "checked": "check passed",
+    "identical": "identical again",
+    "differs": "DIFFERS",
+}
+
+
+def finished_text(event: StepFinished) -> str:
+    """`built           libfabric  2 min 05 s  (why)`. Why something failed is told at the end, in full."""
+    kind, _, name = event.step.partition(" ")
+    text = f"{_OUTCOMES.get(event.outcome, f'{kind} FAILED'):<15} {name}"
+    if event.seconds >= 0.05:
+        text += f"  {seconds_text(event.seconds)}"
+    return f"{text}  ({event.detail})" if event.detail and event.outcome != "failed" else text
+
+
+class PlainView:
+    """One line an event, no colour, no control characters: logs and CI."""
+
+    def __init__(self, fetches: Fetches) -> None:
+        self._lock = threading.Lock()
+        self._fetches = fetches
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            for line in self._lines(event):
+                print(harmless(line), file=sys.stderr, flush=True)
+
+    def _lines(self, event: Event) -> list[str]:
+        match event:
+            case FetchProgress():
+                return self._fetches.take(event)
+            case StepStarted():
+                return [*self._fetches.close(event.step.removeprefix("build ")), f"{event.step} ..."]
+            case StepPhase():
+                return [f"{event.step}: {event.phase}"]
+            case StepWaiting():
+                return [f"{event.step}: waiting for another process that makes it"]
+            case StepFinished():
+                return [finished_text(event)]
+            case Notice():
+                return [f"note: {event.text}"]
+        return []
 
 
 @dataclass(slots=True)
@@ -41,127 +89,119 @@ class Running:
     line: str = ""
 
 
-class View(Protocol):
-    def __call__(self, event: Event) -> None: ...
-
-
-def finished_text(event: StepFinished) -> str:
-    """`built libfabric in 2 min 05 s (same bytes as before)`."""
-    step, _, name = event.step.partition(" ")
-    words = {"built": "built", "same": "same bytes", "checked": "check passed", "failed": f"{step} FAILED",
-             "identical": "identical again", "differs": "DIFFERS"}  # fmt: skip
-    text = f"{words.get(event.outcome, event.outcome):<15} {name}"
-    if event.seconds >= 0.05:
-        text += f"  {seconds_text(event.seconds)}"
-    return f"{text}  ({event.detail})" if event.detail else text
-
-
-class PlainView:
-    """One line an event, no colour, no control characters: logs and CI."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._fetched = 0
-
-    def _print(self, text: str) -> None:
-        with self._lock:
-            print(text, file=sys.stderr, flush=True)
-
-    def __call__(self, event: Event) -> None:
-        match event:
-            case StepStarted():
-                self._print(f"{event.step} ...")
-            case StepPhase():
-                self._print(f"{event.step}: {event.phase}")
-            case StepWaiting():
-                self._print(f"{event.step}: waiting for another process that makes it")
-            case StepFinished():
-                self._print(finished_text(event))
-            case Notice():
-                self._print(f"note: {event.text}")
-            case _:
-                pass
-
-
 class LiveView:
     """Running steps with phase, time and last line, redrawn in place; what is finished scrolls up."""
 
-    def __init__(self, console: Console, plan: Plan) -> None:
+    def __init__(self, console: Console, fetches: Fetches, expected: set[str], estimate: Estimate | None) -> None:
         self._console = console
+        self._fetches = fetches
+        self._estimate = estimate
+        self._expected = expected
         self._lock = threading.Lock()
         self._running: dict[str, Running] = {}
-        self._fetches: dict[str, FetchProgress] = {}
-        self._finished = 0
-        self._expected = plan.count("build") + plan.count("check")
+        self._ended: set[str] = set()
         self._began = time.monotonic()
 
     def __call__(self, event: Event) -> None:
         with self._lock:
-            self._take(event)
+            said = self._take(event)
+        # Not under the lock: printing waits for the thread that draws, which waits for the lock.
+        for line, style in said:
+            self._console.print(harmless(line), style=style, markup=False, highlight=False, soft_wrap=True)
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: Event) -> list[tuple[str, str]]:
+        """Note the event; what scrolls up because of it, with its style."""
         match event:
+            case FetchProgress():
+                return [(line, "green") for line in self._fetches.take(event) if not line.endswith("...")]
             case StepStarted():
                 self._running[event.step] = Running(began=time.monotonic())
+                self._expected.add(event.step)
+                return [(line, "green") for line in self._fetches.close(event.step.removeprefix("build "))]
             case StepPhase() if event.step in self._running:
-                self._running[event.step].phase = event.phase
+                self._running[event.step].phase = harmless(event.phase)
             case StepOutput() if event.step in self._running:
                 self._running[event.step].line = event.line
             case StepWaiting():
-                waiting = Running(began=time.monotonic(), phase="waits for another process")
-                self._running[event.step] = waiting
-            case FetchProgress():
-                self._fetches[event.source] = event
-                if event.total is not None and event.done >= event.total:
-                    del self._fetches[event.source]
+                self._running[event.step] = Running(began=time.monotonic(), phase="waits for another process")
             case StepFinished():
                 self._running.pop(event.step, None)
-                self._finished += 1
-                style = "bold red" if event.outcome in ("failed", "differs") else "green"
-                self._console.print(finished_text(event), style=style, markup=False, highlight=False)
+                self._ended.add(event.step)
+                return [(finished_text(event), "bold red" if event.outcome in _BAD else "green")]
             case Notice():
-                self._console.print(f"note: {event.text}", style="yellow", markup=False, highlight=False)
-            case _:
-                pass
+                return [(f"note: {event.text}", "yellow")]
+        return []
+
+    def _left(self, now: float) -> str:
+        if self._estimate is None:
+            return ""
+        ended = frozenset(step.removeprefix("build ") for step in self._ended)
+        running = {step.removeprefix("build "): now - one.began for step, one in self._running.items()}
+        text = self._estimate.text(ended, running)
+        return f", {text} of building left" if text else ""
 
     def __rich__(self) -> RenderableType:
+        from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
-        table = Table.grid(padding=(0, 1), expand=True)
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True, style="cyan")
+        def line(text: str, style: str = "") -> Text:
+            return Text(text, style=style, no_wrap=True, overflow="ellipsis")
+
+        table = Table.grid(padding=(0, 2, 0, 0), expand=True)
+        table.add_column(no_wrap=True, overflow="ellipsis")
+        table.add_column(no_wrap=True, overflow="ellipsis", style="cyan")
         table.add_column(no_wrap=True, justify="right")
-        table.add_column(no_wrap=True, style="dim", ratio=1, overflow="ellipsis")
+        table.add_column(no_wrap=True, overflow="ellipsis", style="dim", ratio=1)
         now = time.monotonic()
         with self._lock:
-            for step, running in self._running.items():
-                since = seconds_text(now - running.began)
-                table.add_row(Text(step), Text(running.phase), since, Text(running.line))
-            fetches = list(self._fetches.values())
-            done = f"{self._finished} of {self._expected} done" if self._finished <= self._expected else ""
-        if fetches:
-            total = sum(fetch.total or 0 for fetch in fetches)
-            table.add_row(
-                f"fetch {len(fetches)} source{'s' if len(fetches) > 1 else ''}", "",
-                "", f"{bytes_text(sum(f.done for f in fetches))} of {bytes_text(total)}",
-            )  # fmt: skip
-        table.add_row(Text(done, style="bold"), "", seconds_text(now - self._began), "")
-        return table
+            for step, one in self._running.items():
+                last = harmless(one.line).expandtabs(1)
+                table.add_row(step, Text(one.phase), seconds_text(now - one.began, tenths=False), Text(last))
+            rows: list[RenderableType] = [table] if self._running else []
+            if self._fetches.running:
+                rows.append(line(f"fetch  {self._fetches.text}"))
+            done = len(self._ended & self._expected)
+            count = f"{done} of {len(self._expected)} done in " if self._expected else ""
+            took = seconds_text(now - self._began, tenths=False)
+            rows.append(line(f"{count}{took}{self._left(now)}", "bold"))
+        return Group(*rows)
+
+
+def _is_live() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 
 @contextmanager
-def progress(plan: Plan) -> Iterator[Monitor]:
-    """The Monitor that suits stderr, shown while the block runs."""
-    if not sys.stderr.isatty():
-        print(headline(plan), file=sys.stderr)
-        yield PlainView()
+def view(headline: str, fetches: Fetches, expected: set[str], estimate: Estimate | None = None) -> Iterator[Monitor]:
+    """The Monitor that suits stderr, shown while the block runs. `expected` holds the names of steps that will run."""
+    if not headline:  # there is nothing to look at
+        yield PlainView(fetches)
+        return
+    if not _is_live():
+        print(headline, file=sys.stderr, flush=True)
+        yield PlainView(fetches)
         return
     from rich.console import Console
     from rich.live import Live
 
     console = Console(stderr=True)
-    console.print(headline(plan), style="bold", highlight=False)
-    view = LiveView(console, plan)
-    with Live(view, console=console, refresh_per_second=8, transient=True):
-        yield view
+    console.print(headline, style="bold", highlight=False, markup=False, soft_wrap=True)
+    live = LiveView(console, fetches, expected, estimate)
+    with Live(live, console=console, refresh_per_second=8, transient=True, redirect_stdout=False):
+        yield live
+
+
+@contextmanager
+def progress(plan: Plan, estimate: Estimate | None = None) -> Iterator[Monitor]:
+    """The view of a plan that is carried out."""
+    from orchestrator.cli.fetches import Fetches
+    from orchestrator.cli.plan import headline
+
+    missing = {source.name for source in plan.fetch}
+    steps = [step for step in plan.steps if not step.maybe and step.action != "reuse"]
+    builds = [step.node for step in steps if step.action == "build"]
+    wanted = [(node.name, source) for node in builds for source in node.sources if source.name in missing]
+    text = headline(plan, estimate.text() if estimate else "")
+    with view(text, Fetches(wanted), {step.name for step in steps}, estimate) as monitor:
+        yield monitor

@@ -6,8 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.numbers import bytes_text, seconds_text
-from orchestrator.cli.opening import add_place_arguments, open_project
-from orchestrator.errors import UsageError
+from orchestrator.cli.opening import add_place_arguments, add_set_argument, open_project
 
 if TYPE_CHECKING:
     from orchestrator.graph.derivation import Graph, Node
@@ -15,24 +14,27 @@ if TYPE_CHECKING:
     from orchestrator.store import Layout
 
 
+EPILOG = """\
+examples:
+  orch show ucx                            versions, options, sources, and whether it is in the store
+  orch show ucx --set ucx.version=1.13.1   another version's flags, inputs and key
+  orch show ucx --json                     all sources with their hashes
+"""
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     parser.add_argument("name", metavar="NAME", help="a recipe's name")
-    parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", dest="settings")
+    add_set_argument(parser)
     add_place_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the recipe."""
     opened = open_project(arguments)
-    if arguments.name not in opened.recipes.names:
-        import difflib
-
-        close = difflib.get_close_matches(arguments.name, opened.recipes.names, n=1)
-        hint = f"did you mean: orch show {close[0]}" if close else "orch list"
-        raise UsageError(f"no recipe called {arguments.name!r}", hint=hint)
+    opened.refuse_unknown(arguments.name)
     recipe = opened.recipes[arguments.name]
-    graph = opened.graph([arguments.name], arguments.settings)
+    graph = opened.graph([arguments.name], arguments.settings, showing=True)
     document = _document(recipe, graph, opened.store())
     if arguments.json:
         from orchestrator.cli.document import print_document
@@ -47,6 +49,8 @@ def _state(graph: Graph, node: Node, layout: Layout) -> dict[str, Any]:
     from orchestrator.graph.keys import derivation_keys
     from orchestrator.store import has_object, object_tree, read_manifest, read_realisation
 
+    if unlocked := [one.label for one in graph.nodes if not one.locked]:
+        return {"key": None, "state": "not locked", "unlocked": unlocked}
     key = derivation_keys(graph)[node.name]
     state: dict[str, Any] = {"key": str(key), "state": "not built"}
     made = read_realisation(layout, key)
@@ -92,6 +96,7 @@ def _document(recipe: Recipe, graph: Graph, layout: Layout) -> dict[str, Any]:
 
 
 def _print(document: dict[str, Any]) -> None:
+    unlocked = document.get("unlocked", [])
     print(f"{document['name']} {document['version']} ({document['origin']}): {document['summary']}")
     rows: list[tuple[str, str]] = [
         ("licence", document["licence"]),
@@ -102,8 +107,8 @@ def _print(document: dict[str, Any]) -> None:
         ("flags", " ".join(document["flags"])),
         ("build", ", ".join(document["build"])),
         ("runtime", ", ".join(document["runtime"])),
-        ("key", document["key"]),
-        ("state", document["state"]),
+        ("key", document["key"] or ""),
+        ("state", ": ".join([document["state"], *([", ".join(unlocked)] if unlocked else [])])),
         ("output", document.get("path", "")),
     ]
     if "bytes" in document:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import sys
+import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.numbers import bytes_text
-from orchestrator.cli.opening import Opened, add_place_arguments, open_project
+from orchestrator.cli.opening import Opened, add_place_arguments, add_set_argument, open_project
 from orchestrator.errors import AnswerIsNo, OrchError, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.graph.derivation import Graph, Node, Source
-    from orchestrator.store import Layout
+    from orchestrator.store import Layout, StoredSource
 
 EPILOG = """\
 examples:
@@ -24,15 +27,20 @@ examples:
 """
 
 _AT_ONCE = 4
+_SAID_IN_FULL = 3  # of many sources that fail alike, all are named but not all explained
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments: one sub-verb each."""
     verbs = parser.add_subparsers(dest="what", required=True, metavar="ls|fetch|add|verify")
-    for verb, text in (("ls", "list the sources of goals"), ("fetch", "fetch the sources of goals")):
+    texts = {
+        "ls": "list the sources of goals and of all that they are built from, and whether they are here",
+        "fetch": "fetch the sources of goals ahead of a build, which then needs no network",
+    }
+    for verb, text in texts.items():
         sub = verbs.add_parser(verb, help=text, description=text)
-        sub.add_argument("goals", nargs="*", metavar="GOAL", help="recipes; default: all")
-        sub.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", dest="settings")
+        sub.add_argument("goals", nargs="*", metavar="GOAL", help="recipes; default: each one that there is")
+        add_set_argument(sub)
         add_place_arguments(sub)
     text = "put files into the store as sources; what they are is found by their sha256"
     add = verbs.add_parser("add", help=text, description=text)
@@ -52,24 +60,33 @@ def run(arguments: argparse.Namespace) -> int:
         return _add(opened, layout, arguments)
     if arguments.what == "verify":
         return _verify(layout, arguments)
-    goals = arguments.goals or list(opened.recipes.names)
-    graph = opened.graph(goals, arguments.settings)
-    return _list(graph, layout, arguments) if arguments.what == "ls" else _fetch(opened, graph, layout, arguments)
+    sources = _sources(opened, arguments)
+    return _list(sources, layout, arguments) if arguments.what == "ls" else _fetch(opened, sources, layout, arguments)
 
 
-def _sources(graph: Graph) -> list[tuple[Node, Source]]:
+def _graphs(opened: Opened, arguments: argparse.Namespace) -> list[Graph]:
+    """The goals' graph; without goals one of each recipe, since not every two of them could be in one."""
+    showing = arguments.what == "ls"
+    if arguments.goals:
+        return [opened.graph(arguments.goals, arguments.settings, showing=showing)]
+    opened.refuse_settings(arguments.settings)
+    return [opened.graph_of_one(name, arguments.settings, showing=showing) for name in opened.recipes.names]
+
+
+def _sources(opened: Opened, arguments: argparse.Namespace) -> list[tuple[Node, Source]]:
     found: dict[str, tuple[Node, Source]] = {}
-    for node in graph.nodes:
-        for source in node.sources:
-            found.setdefault(source.sha256 or source.name, (node, source))
+    for graph in _graphs(opened, arguments):
+        for node in graph.nodes:
+            for source in node.sources:
+                found.setdefault(source.sha256 or source.name, (node, source))
     return list(found.values())
 
 
-def _list(graph: Graph, layout: Layout, arguments: argparse.Namespace) -> int:
+def _list(sources: list[tuple[Node, Source]], layout: Layout, arguments: argparse.Namespace) -> int:
     from orchestrator.build.known import StoreKnown
 
     known = StoreKnown(layout=layout)
-    rows = [(node, source, known.source(source)) for node, source in _sources(graph)]
+    rows = [(node, source, known.source(source)) for node, source in sources]
     if arguments.json:
         from orchestrator.cli.document import print_document
 
@@ -82,36 +99,62 @@ def _list(graph: Graph, layout: Layout, arguments: argparse.Namespace) -> int:
     width = max((len(node.name) for node, _, _ in rows), default=0)
     for node, source, here in rows:
         size = bytes_text(source.size) if source.size is not None else "?"
-        print(f"{'here' if here else '-':<4}  {node.name:<{width}}  {size:>7}  {source.name}")
+        state = "here" if here else "-" if source.sha256 or source.tree else "?"
+        print(f"{state:<4}  {node.name:<{width}}  {size:>7}  {source.name}")
+    missing = [source for _, source, here in rows if not here]
+    more = f"; {_counted(missing)} not here" if missing else ", all here"
+    print(f"{_counted([source for _, source, _ in rows])}{more}", file=sys.stderr)
     return 0
 
 
-def _fetch(opened: Opened, graph: Graph, layout: Layout, arguments: argparse.Namespace) -> int:
-    import sys
+def _counted(sources: Sequence[Source | StoredSource]) -> str:
+    """`93 sources, 35 MB`."""
+    size = sum(source.size or 0 for source in sources)
+    at_least = " or more" if any(source.size is None for source in sources) else ""
+    return f"{len(sources)} source{'' if len(sources) == 1 else 's'}, {bytes_text(size)}{at_least}"
 
+
+def _fetch(opened: Opened, pairs: list[tuple[Node, Source]], layout: Layout, arguments: argparse.Namespace) -> int:
+    from orchestrator.build.known import StoreKnown
     from orchestrator.cli.complaint import error_document, render
-    from orchestrator.events import silent
+    from orchestrator.cli.fetches import Fetches
+    from orchestrator.cli.progress import view
 
-    fetch = opened.fetcher(layout, silent)
+    known = StoreKnown(layout=layout)
+    missing = [(node, source) for node, source in pairs if not known.source(source)]
+    away = [source for _, source in missing if not source.name.startswith("file:")]
+    stop = threading.Event()
 
     def one(pair: tuple[Node, Source]) -> Path | OrchError:
         try:
-            return fetch(*pair, lambda: False)
+            return fetch(*pair, stop.is_set)
         except OrchError as error:
             return error
 
-    pairs = _sources(graph)
-    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-        results = list(pool.map(one, pairs))
+    wanted = Fetches((node.name, source) for node, source in missing)
+    headline = f"{_counted(away)} to fetch" if away else ""
+    with view(headline, wanted, set()) as monitor:
+        fetch = opened.fetcher(layout, monitor)
+        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+            try:
+                results = list(pool.map(one, pairs))
+            except KeyboardInterrupt:
+                stop.set()
+                pool.shutdown(cancel_futures=True)
+                raise
     errors = [result for result in results if isinstance(result, OrchError)]
     if arguments.json:
         from orchestrator.cli.document import print_document
 
         here = [str(result) for result in results if isinstance(result, Path)]
-        print_document("source fetch", {"here": here, "failures": [error_document(error) for error in errors]})
+        failures = [error_document(error) for error in errors]
+        first = {"error": failures[0]} if failures else {}
+        print_document("source fetch", {**first, "here": here, "failures": failures})
     else:
-        for error in errors:
+        for error in errors[:_SAID_IN_FULL]:
             print(render(error), file=sys.stderr)
+        for error in errors[_SAID_IN_FULL:]:
+            print(f"error: {error.what}", file=sys.stderr)
         print(f"{len(pairs) - len(errors)} of {len(pairs)} sources are here", file=sys.stderr)
     return max((error.exit_status for error in errors), default=0)
 
@@ -119,7 +162,9 @@ def _fetch(opened: Opened, graph: Graph, layout: Layout, arguments: argparse.Nam
 def _names(opened: Opened) -> dict[str, list[str]]:
     """Which recipes' sources have a sha256: every version of every recipe."""
     named: dict[str, list[str]] = {}
-    for recipe in opened.recipes.values():
+    from orchestrator.graph.options import readable
+
+    for recipe in readable(opened.recipes):  # one that is broken is no reason to refuse another's
         for version in recipe.versions.values():
             for source in version.sources:
                 named.setdefault(source.sha256 or "", []).append(source.from_)
@@ -169,23 +214,25 @@ def _verify(layout: Layout, arguments: argparse.Namespace) -> int:
     aside = []
     if arguments.repair:
         aside = [quarantine_source(layout, source.sha256, "its content has another sha256") for source in bad]
+    if bad:
+        repaired = len([path for path in aside if path is not None]) == len(bad)
+        error = AnswerIsNo(
+            f"{len(bad)} of {len(stored)} stored sources {'are' if len(bad) > 1 else 'is'} damaged",
+            where=str(layout.corrupt if repaired else layout.sources),
+            why="\n".join(f"{source.sha256[:12]} {', '.join(source.names)}" for source in bad),
+            hint="they were put aside; the next build fetches them again"
+            if repaired
+            else "orch source verify --repair puts them aside; the next build fetches them again",
+        )
+        if not arguments.json:
+            raise error
     if arguments.json:
+        from orchestrator.cli.complaint import error_document
         from orchestrator.cli.document import print_document
 
+        first = {"error": error_document(error)} if bad else {}
         document = {"verified": len(stored) - len(bad), "damaged": [source.sha256 for source in bad]}
-        print_document("source verify", document)
-    elif not bad:
-        size = sum(source.size for source in stored)
-        print(f"{len(stored)} sources, {bytes_text(size)}: all as their recipes say")
-    if bad and not arguments.json:
-        names = "; ".join(f"{source.sha256[:12]} {', '.join(source.names)}" for source in bad)
-        if len([path for path in aside if path is not None]) == len(bad):
-            print(f"{len(bad)} damaged, put aside in {layout.corrupt}: {names}")
-            return AnswerIsNo.exit_status
-        raise AnswerIsNo(
-            f"{len(bad)} of {len(stored)} stored sources are damaged",
-            where=str(layout.sources),
-            why=names,
-            hint="orch source verify --repair puts them aside; the next build fetches them again",
-        )
-    return AnswerIsNo.exit_status if bad else 0
+        print_document("source verify", first | document)
+        return AnswerIsNo.exit_status if bad else 0
+    print(f"{_counted(stored)}: all as their recipes say")
+    return 0

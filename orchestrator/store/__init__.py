@@ -22,7 +22,7 @@ from orchestrator.store.realisations import (
     write_check,
     write_realisation,
 )
-from orchestrator.store.roots import Root, add_root, list_roots
+from orchestrator.store.roots import Root, add_root, list_roots, refuse_link
 from orchestrator.store.sources import (
     StoredSource,
     add_source,
@@ -67,6 +67,7 @@ __all__ = [
     "read_manifest",
     "read_realisation",
     "read_source_note",
+    "refuse_link",
     "source_file",
     "staging",
     "sweep",

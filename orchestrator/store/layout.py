@@ -111,7 +111,15 @@ def open_store(root: Path) -> Layout:
     """The store at `root`, made if it is not there. Raise MachineError: no permission, no space, not a directory, a
     directory that is something else, or a store made by a newer orch."""
     with disk("open the store", root):
-        root.mkdir(parents=True, exist_ok=True)
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise MachineError(
+                f"{root} is not a store",
+                where=str(root),
+                why="it is a link to nothing" if root.is_symlink() else "it is a file, not a directory",
+                hint="choose a directory with --store or ORCH_STORE",
+            ) from error
         layout = Layout(root.resolve())
         if not os.access(layout.root, os.R_OK | os.W_OK | os.X_OK):
             raise MachineError(

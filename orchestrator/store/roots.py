@@ -33,13 +33,7 @@ def add_root(layout: Layout, link: Path, digest: Digest, label: str) -> None:
     """Make `link` a symbolic link to the object's tree, at once if there is one already, and register it. Raise
     UsageError if something else is at `link`, which stays; MachineError."""
     link = Path(os.path.abspath(link))  # noqa: PTH100 - resolve() would follow the link itself
-    if os.path.lexists(link) and not link.is_symlink():
-        raise UsageError(
-            f"{link} is there already and is no symbolic link",
-            where=str(link),
-            why="a result link replaces nothing but a link",
-            hint="move it away, or name another path",
-        )
+    refuse_link(link)
     # Registered first: a link that nobody knows of would keep nothing.
     write_record(layout, _registration(layout, link), {"link": str(link), "label": label})
     with disk("link", link):
@@ -49,6 +43,17 @@ def add_root(layout: Layout, link: Path, digest: Digest, label: str) -> None:
             new.replace(link)
         finally:
             new.unlink(missing_ok=True)
+
+
+def refuse_link(link: Path) -> None:
+    """Raise UsageError if what is at `link` is no symbolic link: a result link replaces nothing else."""
+    if os.path.lexists(link) and not link.is_symlink():
+        raise UsageError(
+            f"{link} is there already and is no symbolic link",
+            where=str(link),
+            why="a result link replaces nothing but a link",
+            hint="move it away, or name another path",
+        )
 
 
 def list_roots(layout: Layout) -> Iterator[Root]:

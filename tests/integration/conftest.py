@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from projects import BASE, Project, copy_store, empty_project, sources_alone, write_stack
+from projects import BASE, Project, copy_store, empty_project, sources_alone, unlock, write_stack
 from sandbox_box import mounts, processes_with
 
 from orchestrator.digest import sha256_file
@@ -27,7 +27,7 @@ def sandboxes() -> None:
 
 
 @pytest.fixture(scope="session")
-def base_store(sandboxes: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base_store(sandboxes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A store that holds the tiny base. Its few .debs come from ORCH_TEST_STORE, else from where apt has them."""
     directory = tmp_path_factory.mktemp("base")
     project = empty_project(directory / "project", directory / "store")
@@ -39,18 +39,20 @@ def base_store(sandboxes: None, tmp_path_factory: pytest.TempPathFactory) -> Pat
         if there:
             project.done("source", "add", *there)
     project.done("build", BASE)
-    return project.store
+    yield project.store
+    unlock(project.store)
 
 
 @pytest.fixture(scope="session")
-def stack_store(base_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def stack_store(base_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A store in which the whole stack is built and checked."""
     directory = tmp_path_factory.mktemp("stack")
     copy_store(base_store, directory / "store")
     project = empty_project(directory / "project", directory / "store")
     write_stack(project)
     project.done("build", "nixl", "consumer")
-    return project.store
+    yield project.store
+    unlock(project.store)
 
 
 @pytest.fixture
@@ -59,6 +61,7 @@ def project(base_store: Path, tmp_path: Path) -> Iterator[Project]:
     copy_store(base_store, tmp_path / "store")
     project = empty_project(tmp_path / "project", tmp_path / "store")
     yield project
+    unlock(project.store)
     nothing_left(project)
 
 
@@ -69,6 +72,7 @@ def stack(stack_store: Path, tmp_path: Path) -> Iterator[Project]:
     project = empty_project(tmp_path / "project", tmp_path / "store")
     write_stack(project)
     yield project
+    unlock(project.store)
     nothing_left(project)
 
 
@@ -80,6 +84,7 @@ def fresh(base_store: Path, tmp_path: Path) -> Iterator[Project]:
     write_stack(project)
     project.done("list")  # makes the store's own directories
     yield project
+    unlock(project.store)
     nothing_left(project)
 
 

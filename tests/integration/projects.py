@@ -120,8 +120,9 @@ class Project:
         """The directory of a recipe's object, which is in the store."""
         return Path(self.done("show", name, *arguments, "--json").document["path"]).parent
 
-    def log(self, name: str) -> list[str]:
-        return self.done("log", name).out.splitlines()
+    def log(self, step: str) -> list[str]:
+        """The newest log of `NAME`, `NAME-check` or `NAME-rebuild`."""
+        return max((self.store / "logs" / step).iterdir()).read_text().splitlines()
 
     # -- recipes --------------------------------------------------------------------------------------------------
 
@@ -144,7 +145,7 @@ class Project:
         self.write(
             name,
             f'name = "{name}"\nsummary = "a test\'s"\n[inputs]\nbuild = {inputs}\nruntime = ["{BASE}"]\n'
-            f'[versions."1.0"]\norigin = "source"\n{extra}\n[build]\nscript = \'\'\'\n{script}\n\'\'\'\n{checks}',
+            f"[versions.\"1.0\"]\norigin = \"source\"\n{extra}\n[build]\nscript = '''\n{script}\n'''\n{checks}",
         )
 
     def tarball(self, name: str, file: str, content: Mapping[str, bytes]) -> str:
@@ -176,7 +177,8 @@ def ended(process: subprocess.Popen[str], *, timeout: float = 120) -> Result:
 def environment(store: Path) -> dict[str, str]:
     """This process's, with the repository's code and the test's store."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    return kept | {"ORCH_STORE": str(store), "PYTHONPATH": str(REPOSITORY)}
+    paths = [str(REPOSITORY), *filter(None, [kept.get("PYTHONPATH")])]
+    return kept | {"ORCH_STORE": str(store), "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def outcomes(document: Any) -> Work:
@@ -208,11 +210,15 @@ def sources_alone(store: Path, to: Path) -> None:
     copy_store(store / "sources", to / "sources")
 
 
-def remove(path: Path) -> None:
-    """rm -rf, of what is read-only too."""
+def unlock(path: Path) -> None:
+    """Make directories writable, so that anyone who owns them can remove what is in them."""
     for folder, _, _ in os.walk(path):
         Path(folder).chmod(0o755)
-    path.parent.chmod(0o755)
+
+
+def remove(path: Path) -> None:
+    """rm -rf, of what is read-only too."""
+    unlock(path)
     shutil.rmtree(path)
 
 

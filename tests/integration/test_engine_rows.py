@@ -26,18 +26,17 @@ def test_an_empty_store_gets_everything_once_and_then_nothing(fresh: Project) ->
     assert listing(fresh.store) == before
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_a_comment_in_a_recipe_does_nothing(stack: Project, name: str) -> None:
-    stack.recipe(name).write_text("# a comment\n" + stack.recipe(name).read_text() + "\n# another\n")
+def test_comments_in_recipes_do_nothing(stack: Project) -> None:
+    for name in RECIPES:
+        stack.recipe(name).write_text("# a comment\n" + stack.recipe(name).read_text() + "\n# another\n")
     assert stack.build(*BOTH) == NOTHING
 
 
-@pytest.mark.parametrize("name", ["rdma", "fabric", "nixl"])
-def test_a_summary_or_licence_does_nothing(stack: Project, name: str) -> None:
-    text = stack.recipe(name).read_text()
-    new = re.sub(r'^(summary|licence) = "', r'\1 = "New, ', text, flags=re.MULTILINE)
-    stack.recipe(name).write_text(new.replace("\nlicence", '\nhomepage = "https://example.org/"\nlicence'))
-    assert stack.recipe(name).read_text().count("New, ") == 2
+def test_summaries_and_licences_do_nothing(stack: Project) -> None:
+    for name in RECIPES:
+        new = re.sub(r'^(summary|licence) = "', r'\1 = "New, ', stack.recipe(name).read_text(), flags=re.MULTILINE)
+        assert new.count("New, ") == 2
+        stack.recipe(name).write_text(new.replace("\nlicence", '\nhomepage = "https://example.org/"\nlicence'))
     assert stack.build(*BOTH) == NOTHING
 
 
@@ -95,8 +94,8 @@ def test_cuda_13_is_a_closure_of_its_own_and_going_back_is_free(stack: Project) 
     assert stack.build("nixl") == NOTHING
     assert stack.build("nixl", "--set", "cuda=12") == NOTHING
     assert stack.build("nixl", "--set", "cuda=13") == NOTHING
-    # consumer was never built with it, but what it is built from has the same bytes.
-    assert stack.build("consumer", "--set", "cuda=13") == work(same=["consumer"], checked=["consumer"])
+    # What fabric runs with is there too when consumer is built from it.
+    assert stack.build("consumer", "--set", "cuda=13") == work(built=["consumer"], checked=["consumer"])
 
 
 def test_another_nixl_is_nixl_and_the_ucx_that_comes_with_it(stack: Project) -> None:
@@ -146,9 +145,12 @@ def damage(file: Path) -> None:
     data = bytearray(file.read_bytes())
     mode = file.stat().st_mode
     data[len(data) // 2] ^= 1
+    home = file.parent.stat().st_mode
+    file.parent.chmod(0o755)
     file.unlink()
     file.write_bytes(data)
     file.chmod(mode)
+    file.parent.chmod(home)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +163,8 @@ def test_a_damaged_input_is_noticed_put_aside_and_made_again(stack: Project, nam
     stack.edit("fabric", "--enable-efa", "--enable-efa=yes")  # so that something is built from it
     result = stack.done("build", *BOTH, "--json")
     assert outcomes(result.document).built == {name, "fabric", "consumer"}
-    assert f"note: {name}: the stored output is damaged ({file}: content differs); put aside and made again" in result.err
+    note = f"note: {name}: the stored output is damaged ({file}: content differs); put aside and made again"
+    assert note in result.err.splitlines()
     assert (home / "tree" / file).read_bytes() == good
     aside = [path for path in (stack.store / "corrupt").iterdir() if path.is_dir()]
     assert len(aside) == 1
@@ -176,7 +179,8 @@ def test_a_damaged_manifest_is_noticed_too(stack: Project) -> None:
     assert outcomes(stack.done("build", *BOTH, "--json").document).built == {"rdma", "fabric", "consumer"}
 
 
-def test_a_damaged_record_is_a_miss_and_costs_one_look_up(stack: Project) -> None:
+def test_a_damaged_record_costs_a_look_and_no_more(stack: Project) -> None:
     for record in (stack.store / "goals").iterdir():
         damage(record)
+    assert outcomes(stack.done("build", *BOTH, "--json").document) == NOTHING
     assert stack.build(*BOTH) == NOTHING

@@ -53,7 +53,7 @@ def refused(graph_of: GraphOf) -> Refused:
     def caught(goals: str, bodies: dict[str, str], *settings: str, error: type[OrchError] = RecipeError, **more: str):  # type: ignore[no-untyped-def]
         with pytest.raises(error) as raised:
             graph_of(goals, bodies, *settings, **more)
-        assert type(raised.value) is error
+        assert isinstance(raised.value, error)
         return raised.value.where, raised.value.what, raised.value.why, raised.value.hint
 
     return caught
