@@ -62,13 +62,20 @@ class FetchProgress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """A source is in the store, and is what its recipe says."""
+
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
     """Something a person should know that is no failure, such as a corrupt object put aside."""
 
     text: str
 
 
-Event = StepStarted | StepPhase | StepOutput | StepWaiting | StepFinished | FetchProgress | Notice
+Event = StepStarted | StepPhase | StepOutput | StepWaiting | StepFinished | FetchProgress | Fetched | Notice
 
 
 class Monitor(Protocol):

@@ -8,21 +8,18 @@ store: a step's build key is locked while it is made, and looked up again once t
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
-import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from orchestrator.build.action import Variation, Work, build
-from orchestrator.build.check import check
 from orchestrator.build.cores import Cores
+from orchestrator.build.make import Maker, Report
 from orchestrator.digest import Digest, key_of
 from orchestrator.errors import OrchError
-from orchestrator.events import Monitor, Notice, StepFinished, StepStarted, StepWaiting
+from orchestrator.events import Monitor, Notice, StepFinished
 from orchestrator.graph.closure import check_mounts, checks_of, closure_key
 from orchestrator.graph.derivation import Graph, Node, Source
 from orchestrator.graph.keys import check_document, derivation_document, derivation_keys
@@ -30,19 +27,12 @@ from orchestrator.store import (
     ClosureItem,
     Goal,
     Layout,
-    Realisation,
     has_object,
-    locked,
-    new_log,
-    publish_tree,
     quarantine_object,
     read_check,
     read_realisation,
-    staging,
     verify_object,
-    write_check,
     write_goal,
-    write_realisation,
 )
 from orchestrator.tree import machine_error
 
@@ -65,19 +55,6 @@ class RunOptions:
     keep_failed: bool = False
 
 
-@dataclass(slots=True)
-class Report:
-    """What happened: digests of the goals, names per outcome, failures in the order they came."""
-
-    outputs: dict[str, Digest] = field(default_factory=dict)
-    objects: dict[str, Digest] = field(default_factory=dict)
-    outcomes: dict[str, list[str]] = field(default_factory=dict)
-    failures: list[tuple[str, OrchError]] = field(default_factory=list)
-
-    def note(self, outcome: str, name: str) -> None:
-        self.outcomes.setdefault(outcome, []).append(name)
-
-
 class Engine:
     """One run over one graph and one store."""
 
@@ -90,6 +67,15 @@ class Engine:
         self.monitor = monitor
         self._fetch_one = fetch
         self._stop = threading.Event()
+        self._maker = Maker(
+            graph=graph,
+            keys=self.keys,
+            layout=layout,
+            monitor=monitor,
+            stop=self._stop,
+            keep_failed=options.keep_failed,
+            report=self.report,
+        )
         self._halted = False
         self._cores = Cores(total=options.cores, jobs=options.jobs)
         self._fetching = asyncio.Semaphore(FETCHES_AT_ONCE)
@@ -183,8 +169,7 @@ class Engine:
         document = derivation_document(node, dict(zip(node.build, digests, strict=True)))
         realisation = read_realisation(self.layout, key_of(document))
         if realisation is not None and realisation.output is not None and has_object(self.layout, realisation.output):
-            self._alias(node, realisation)
-            self._finish("build", node, "same", 0.0, "inputs came out the same")
+            self._maker.reuse(node, realisation, "inputs came out the same")
             return realisation.output
         return await self.built(name)
 
@@ -221,8 +206,9 @@ class Engine:
         by_name = dict(zip((s.name for s in node.sources), files, strict=True))  # type: ignore[arg-type]
         async with self._cores.take() as cores:
             self._refuse_when_halted()
-            digest = await self._step(f"build {name}", node, lambda: self._make(node, inputs, by_name, cores))
+            digest = await self._step(f"build {name}", node, lambda: self._maker.make(node, inputs, by_name, cores))
         self._made[name] = digest
+        self._intact.add(digest)
         return digest
 
     def checked(self, name: str) -> Awaitable[None]:
@@ -256,133 +242,16 @@ class Engine:
         self._halted = self._halted or not self.options.keep_going
         raise Blocked from failure
 
-    def _finish(self, kind: str, node: Node, outcome: str, seconds: float, detail: str = "") -> None:
-        self.report.note(outcome, node.name)
-        self.monitor(StepFinished(step=f"{kind} {node.name}", outcome=outcome, seconds=seconds, detail=detail))
-
-    def _document(self, node: Node) -> dict[str, Any]:
-        return derivation_document(node, {i: self.keys[i] for i in node.build})
-
-    def _alias(self, node: Node, made: Realisation) -> None:
-        """Record that this derivation key leads to an output that exists under its build key."""
-        write_realisation(
-            self.layout,
-            Realisation(
-                key=self.keys[node.name],
-                kind="derivation",
-                name=node.name,
-                version=node.version,
-                document=self._document(node),
-                output=made.output,
-                seconds=made.seconds,
-                finished=time.time(),
-                log=made.log,
-                sandbox=made.sandbox,
-            ),
-        )
-
-    def _make(self, node: Node, inputs: list[tuple[str, Digest]], files: Mapping[str, Path], cores: int) -> Digest:
-        """Build under the lock of the build key, unless another process did meanwhile. Runs in a thread."""
-        step = f"build {node.name}"
-        document = derivation_document(node, dict(inputs))
-        key = key_of(document)
-        with locked(self.layout, key, lambda: self.monitor(StepWaiting(step=step)), self._stop.is_set):
-            found = read_realisation(self.layout, key)
-            if found is not None and found.output is not None and has_object(self.layout, found.output):
-                self._alias(node, found)
-                self._finish("build", node, "same", 0.0, "made by another process")
-                return found.output
-            log = new_log(self.layout, node.name, key)
-            self.monitor(StepStarted(step=step, log=log))
-            began = time.monotonic()
-            with staging(self.layout, node.name) as stage:
-                work = self._work(step, stage, log, cores, keep_failed=self.options.keep_failed)
-                tree, manifest = build(node, files, inputs, work)
-                output = publish_tree(self.layout, tree, manifest)
-            seconds = time.monotonic() - began
-            self._intact.add(output)
-            previous = found.output if found is not None else None
-            made = Realisation(
-                key=key,
-                kind="build",
-                name=node.name,
-                version=node.version,
-                document=document,
-                output=output,
-                seconds=seconds,
-                finished=time.time(),
-                log=str(log.relative_to(self.layout.root)),
-                sandbox=surroundings(cores),
-            )
-            write_realisation(self.layout, made)
-            self._alias(node, made)
-        if previous is not None and previous != output:
-            text = f"{node.label} came out different from before with the same inputs: {previous} then, {output} now"
-            self.monitor(Notice(text=text))
-        self._finish("build", node, "built", seconds)
-        return output
-
-    def _work(self, step: str, stage: Path, log: Path, cores: int, *, keep_failed: bool = False) -> Work:
-        return Work(
-            step=step,
-            layout=self.layout,
-            stage=stage,
-            log=log,
-            cores=cores,
-            monitor=self.monitor,
-            stop=self._stop,
-            keep_failed=keep_failed,
-            variation=Variation(),
-        )
-
     # -- checks ----------------------------------------------------------------------------------------------------
 
     async def _check(self, name: str) -> None:
         node = self.graph[name]
-        assert node.check is not None
         names = check_mounts(self.graph, node)
         digests = dict(zip(names, await self._all([self.digest(i) for i in names]), strict=True))
-        document = check_document(self.graph, node, digests[name], digests)
-        key = key_of(document)
-        if read_check(self.layout, key) is not None:
+        if read_check(self.layout, key_of(check_document(self.graph, node, digests[name], digests))) is not None:
             return
-        await self._all([self.object(i) for i in check_mounts(self.graph, node)])
+        # Made again, an output may have other bytes than its record says: what is in the store is what is checked.
+        digests = dict(zip(names, await self._all([self.object(i) for i in names]), strict=True))
         async with self._cores.take() as cores:
             self._refuse_when_halted()
-            await self._step(f"check {name}", node, lambda: self._run_check(node, key, document, digests, cores))
-
-    def _run_check(
-        self, node: Node, key: Digest, document: dict[str, Any], digests: Mapping[str, Digest], cores: int
-    ) -> None:
-        step = f"check {node.name}"
-        with locked(self.layout, key, lambda: self.monitor(StepWaiting(step=step)), self._stop.is_set):
-            if read_check(self.layout, key) is not None:
-                self.monitor(StepFinished(step=step, outcome="same", detail="checked by another process"))
-                return
-            log = new_log(self.layout, f"{node.name}-check", key)
-            self.monitor(StepStarted(step=step, log=log))
-            began = time.monotonic()
-            with staging(self.layout, f"{node.name}-check") as stage:
-                check(self.graph, node, digests, self._work(step, stage, log, cores))
-            seconds = time.monotonic() - began
-            write_check(
-                self.layout,
-                Realisation(
-                    key=key,
-                    kind="check",
-                    name=node.name,
-                    version=node.version,
-                    document=document,
-                    output=None,
-                    seconds=seconds,
-                    finished=time.time(),
-                    log=str(log.relative_to(self.layout.root)),
-                    sandbox=surroundings(cores),
-                ),
-            )
-        self._finish("check", node, "checked", seconds)
-
-
-def surroundings(cores: int) -> dict[str, Any]:
-    """What a sandbox cannot hide, recorded with each result: kernel release, the processors it could use, its share."""
-    return {"kernel": os.uname().release, "cpus": sorted(os.sched_getaffinity(0)), "cores": cores}
+            await self._step(f"check {name}", node, lambda: self._maker.check(node, digests, cores))

@@ -21,8 +21,9 @@ from orchestrator.cli.opening import (
 from orchestrator.errors import AnswerIsNo, MachineError, OrchError, UsageError
 
 if TYPE_CHECKING:
+    from orchestrator.build.make import Report
     from orchestrator.build.plan import Plan
-    from orchestrator.build.realise import Report, RunOptions
+    from orchestrator.build.realise import RunOptions
     from orchestrator.build.rebuild import Verdict
     from orchestrator.digest import Digest
     from orchestrator.events import Monitor

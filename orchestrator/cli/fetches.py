@@ -27,7 +27,6 @@ class Group:
     done: dict[str, int] = field(default_factory=dict)
     here: set[str] = field(default_factory=set)
     began: float | None = None
-    closed: bool = False
 
     @property
     def text(self) -> str:
@@ -59,7 +58,7 @@ class Fetches:
         return group
 
     def take(self, event: FetchProgress) -> list[str]:
-        """Note progress; the lines to say about it, if a recipe's fetching begins or ends with it."""
+        """Note progress; the line to say if a recipe's fetching begins with it."""
         group = self._of.get(event.source) or self._add(event.source.rpartition("/")[2], event.source, event.total)
         now = self._clock()
         before = group.done.get(event.source)
@@ -67,28 +66,26 @@ class Fetches:
         if fresh > 0:
             self._came.append((now, fresh))
         group.done[event.source] = event.done
-        said = []
-        if group.began is None:
-            group.began = now
-            said.append(f"fetch {group.name}: {group.text} ...")
-        if event.total is not None and event.done >= event.total:
-            group.here.add(event.source)
-            if len(group.here) == len(group.sizes):
-                said += self.close(group.name)
-        return said
-
-    def close(self, name: str) -> list[str]:
-        """The line for a recipe whose sources are all here, whoever fetched them; none if it was said."""
-        group = self._groups.get(name)
-        if group is None or group.closed or group.began is None:
+        if group.began is not None:
             return []
-        group.closed = True
+        group.began = now
+        return [f"fetch {group.name}: {group.text} ..."]
+
+    def here(self, source: str) -> list[str]:
+        """Note that a source is here, whoever fetched it; the line to say if it was the last of its recipe's."""
+        group = self._of.get(source)
+        if group is None or source in group.here:
+            return []
+        group.here.add(source)
+        if group.began is None or len(group.here) < len(group.sizes):
+            return []
         return [f"{'fetched':<15} {group.name}  {seconds_text(self._clock() - group.began)}  ({group.text})"]
 
     @property
     def running(self) -> bool:
         """Whether some recipe's sources are being fetched now."""
-        return any(group.began is not None and not group.closed for group in self._groups.values())
+        groups = self._groups.values()
+        return any(group.began is not None and len(group.here) < len(group.sizes) for group in groups)
 
     @property
     def text(self) -> str:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from orchestrator.build.known import StoreKnown
 
 EPILOG = """\
-States: in store, not built, not locked (some hash of it or of an input is not known), refused (no version of it
-exists with these options), broken (its files are wrong; the exit status is 3).
+States: in store, not built, not locked (a hash of it or of an input is not known yet), refused (not
+possible with these options), broken (its files are wrong; the exit status is 3).
 
 examples:
   orch list

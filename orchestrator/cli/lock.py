@@ -1,7 +1,7 @@
 """Write the lock file of a base anew: every .deb that its packages need today, by hash.
 
-apt does the solving in a scratch directory, so this one verb needs apt on the host. The lock is not in force until you
-commit it; keys of everything built in the base move with it.
+apt does the solving in a scratch directory, so this one verb needs apt on the host. The keys of all
+that is built in the base move with the lock: look at the difference before you commit it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from orchestrator.errors import MachineError, UsageError
 
 EPILOG = """\
 examples:
-  orch lock debian-build                     say what changed: git diff, orch plan nixl
-  orch lock debian-build --mirror ADDRESS    read this archive
+  orch lock debian-build
+  orch lock debian-build --mirror ADDRESS    read this archive and no other
 """
 
 

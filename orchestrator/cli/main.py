@@ -132,7 +132,8 @@ def exit_status(arguments: list[str]) -> int:
         raise
     except Exception as found:
         error = _unexpected(found)
-    complain(error, as_json="--json" in arguments, verb=arguments[0] if arguments else "")
+    words = arguments[: 2 if arguments[:1] == ["source"] else 1]
+    complain(error, as_json="--json" in arguments, verb=" ".join(words))
     sys.stdout.flush()
     return error.exit_status
 

@@ -97,13 +97,16 @@ class Opened:
 
     def fetcher(self, layout: Layout, monitor: Monitor) -> Callable[[Node, Source, Callable[[], bool]], Path]:
         """A function that turns a node's source into a verified file."""
+        from orchestrator.events import Fetched
         from orchestrator.fetch import Mirrors, fetch
 
         mirrors = Mirrors(**self.project.mirrors)
 
         def one(node: Node, source: Source, stopped: Callable[[], bool]) -> Path:
             base = self.project.root / "recipes" / node.name
-            return fetch(layout, source, mirrors=mirrors, base=base, monitor=monitor, stopped=stopped)
+            file = fetch(layout, source, mirrors=mirrors, base=base, monitor=monitor, stopped=stopped)
+            monitor(Fetched(source=source.name))
+            return file
 
         return one
 

@@ -15,6 +15,7 @@ from orchestrator.cli.complaint import harmless
 from orchestrator.cli.numbers import seconds_text
 from orchestrator.events import (
     Event,
+    Fetched,
     FetchProgress,
     Monitor,
     Notice,
@@ -67,8 +68,10 @@ class PlainView:
         match event:
             case FetchProgress():
                 return self._fetches.take(event)
+            case Fetched():
+                return self._fetches.here(event.source)
             case StepStarted():
-                return [*self._fetches.close(event.step.removeprefix("build ")), f"{event.step} ..."]
+                return [f"{event.step} ..."]
             case StepPhase():
                 return [f"{event.step}: {event.phase}"]
             case StepWaiting():
@@ -113,11 +116,12 @@ class LiveView:
         """Note the event; what scrolls up because of it, with its style."""
         match event:
             case FetchProgress():
-                return [(line, "green") for line in self._fetches.take(event) if not line.endswith("...")]
+                self._fetches.take(event)
+            case Fetched():
+                return [(line, "green") for line in self._fetches.here(event.source)]
             case StepStarted():
                 self._running[event.step] = Running(began=time.monotonic())
                 self._expected.add(event.step)
-                return [(line, "green") for line in self._fetches.close(event.step.removeprefix("build "))]
             case StepPhase() if event.step in self._running:
                 self._running[event.step].phase = harmless(event.phase)
             case StepOutput() if event.step in self._running:

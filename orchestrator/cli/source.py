@@ -6,7 +6,6 @@ import argparse
 import sys
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,41 +14,78 @@ from orchestrator.cli.opening import Opened, add_place_arguments, add_set_argume
 from orchestrator.errors import AnswerIsNo, OrchError, UsageError
 
 if TYPE_CHECKING:
+    from orchestrator.digest import Digest
     from orchestrator.graph.derivation import Graph, Node, Source
     from orchestrator.store import Layout, StoredSource
 
 EPILOG = """\
 examples:
-  orch source ls nixl                  every source of nixl's closure, and which are here
-  orch source fetch nixl --set cuda=13
-  orch source add Downloads/ucx.tar.gz for a machine without a network: found by its sha256
-  orch source verify --repair          hash all that is stored; put aside what is damaged
+  orch source ls nixl                   every source of nixl's closure, and which are here
+  orch source fetch nixl --set cuda=13  so that a build needs no network
+  orch source add ~/Downloads/*         what another machine fetched: known by its content
+  orch source verify --repair           hash all that is stored; put aside what is damaged
 """
 
+_VERBS = {
+    "ls": (
+        "list the sources of goals and of all that they are built from, and whether they are here",
+        """\
+The columns: `here`, `-` (not here) or `?` (no hash of it is known yet), recipe, size, name.
+
+examples:
+  orch source ls nixl
+  orch source ls --json        of each recipe that there is, with hashes
+""",
+    ),
+    "fetch": (
+        "fetch the sources of goals ahead of a build, which then needs no network",
+        """\
+A file is taken for what it is by its hash, wherever it comes from. What a broken connection left
+is gone on from.
+
+examples:
+  orch source fetch nixl
+  orch source fetch            of each recipe that there is
+""",
+    ),
+    "add": (
+        "put files into the store as sources; what each is is known by its sha256",
+        """\
+For a machine without a network. The names of the files do not matter.
+
+examples:
+  orch source add ucx_1.13.1.orig.tar.xz
+  orch source add /media/stick/*
+""",
+    ),
+    "verify": (
+        "hash every stored source again",
+        """\
+The exit status is 5 if one is damaged.
+
+examples:
+  orch source verify
+  orch source verify --repair  put damaged ones aside, so that the next build fetches them again
+""",
+    ),
+}
 _AT_ONCE = 4
 _SAID_IN_FULL = 3  # of many sources that fail alike, all are named but not all explained
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments: one sub-verb each."""
-    verbs = parser.add_subparsers(dest="what", required=True, metavar="ls|fetch|add|verify")
-    texts = {
-        "ls": "list the sources of goals and of all that they are built from, and whether they are here",
-        "fetch": "fetch the sources of goals ahead of a build, which then needs no network",
+    verbs = parser.add_subparsers(dest="what", required=True, metavar="|".join(_VERBS))
+    sub = {
+        name: verbs.add_parser(name, help=text, description=text, epilog=more) for name, (text, more) in _VERBS.items()
     }
-    for verb, text in texts.items():
-        sub = verbs.add_parser(verb, help=text, description=text)
-        sub.add_argument("goals", nargs="*", metavar="GOAL", help="recipes; default: each one that there is")
-        add_set_argument(sub)
-        add_place_arguments(sub)
-    text = "put files into the store as sources; what they are is found by their sha256"
-    add = verbs.add_parser("add", help=text, description=text)
-    add.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    add_place_arguments(add)
-    text = "hash every stored source again"
-    verify = verbs.add_parser("verify", help=text, description=text)
-    verify.add_argument("--repair", action="store_true", help="put damaged ones aside, so that they are fetched again")
-    add_place_arguments(verify)
+    for name in ("ls", "fetch"):
+        sub[name].add_argument("goals", nargs="*", metavar="GOAL", help="recipes; default: each one that there is")
+        add_set_argument(sub[name])
+    sub["add"].add_argument("files", nargs="+", type=Path, metavar="FILE", help="a file to copy into the store")
+    sub["verify"].add_argument("--repair", action="store_true", help="put damaged ones aside, to be fetched again")
+    for one in sub.values():
+        add_place_arguments(one)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -115,6 +151,8 @@ def _counted(sources: Sequence[Source | StoredSource]) -> str:
 
 
 def _fetch(opened: Opened, pairs: list[tuple[Node, Source]], layout: Layout, arguments: argparse.Namespace) -> int:
+    from concurrent.futures import ThreadPoolExecutor
+
     from orchestrator.build.known import StoreKnown
     from orchestrator.cli.complaint import error_document, render
     from orchestrator.cli.fetches import Fetches
@@ -175,36 +213,44 @@ def _names(opened: Opened) -> dict[str, list[str]]:
 
 
 def _add(opened: Opened, layout: Layout, arguments: argparse.Namespace) -> int:
+    from orchestrator.cli.complaint import error_document
     from orchestrator.digest import sha256_file
     from orchestrator.store import add_source
 
     named = _names(opened)
     added = []
+    strangers: dict[str, Digest] = {}
     for file in arguments.files:
         if not file.is_file():
             raise UsageError(f"no file {file}", hint="orch source ls GOAL names what is missing")
         digest = sha256_file(file)
         names = tuple(dict.fromkeys(named.get(digest.hex, ())))
         if not names:
-            raise UsageError(
-                f"no recipe has a source with the content of {file.name}",
-                where=str(file),
-                why=f"its digest is {digest}",
-                hint="orch source ls GOAL names what is wanted; the same name with another digest is another file",
-            )
+            strangers[str(file)] = digest
+            continue
         add_source(layout, file, sha256=digest.hex, names=names)
         added.append({"file": str(file), "sha256": digest.hex, "names": list(names)})
+    error = UsageError(
+        f"no recipe has a source with the content of {', '.join(strangers)}",
+        why="\n".join(f"{file} is {digest}" for file, digest in strangers.items()),
+        hint="orch source ls GOAL names what is wanted; the same name with another digest is another file",
+    )
     if arguments.json:
         from orchestrator.cli.document import print_document
 
-        print_document("source add", {"added": added})
-    else:
-        for row in added:
-            print(f"{row['file']}: {', '.join(row['names'])}")
+        first = {"error": error_document(error)} if strangers else {}
+        print_document("source add", {**first, "added": added})
+        return error.exit_status if strangers else 0
+    for row in added:
+        print(f"{row['file']}: {', '.join(row['names'])}")
+    if strangers:
+        raise error
     return 0
 
 
 def _verify(layout: Layout, arguments: argparse.Namespace) -> int:
+    from concurrent.futures import ThreadPoolExecutor
+
     from orchestrator.store import list_sources, quarantine_source, verify_source
 
     stored = list(list_sources(layout))

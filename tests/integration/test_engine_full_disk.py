@@ -37,16 +37,22 @@ class SmallDisk:
         program = " ".join(f"'{word}'" for word in (*ORCH, *arguments))
         return self.run(program)
 
-    def resize(self, size: int) -> None:
-        result = self.run(f"mount -o remount,size={size} '{self.project.store}'")
+    @property
+    def ballast(self) -> Path:
+        return self.project.store.parent / "ballast"
+
+    def leave(self, size: int) -> None:
+        """Fill the disk up to `size` bytes."""
+        result = self.run(f"df -B1 --output=avail '{self.project.store}'")
+        result = self.run(f"head -c {int(result.out.split()[-1]) - size} /dev/zero > '{self.ballast}'")
         assert result.status == 0, result.err
 
 
 @pytest.fixture
 def small(base_store: Path, tmp_path: Path) -> Iterator[SmallDisk]:
     """The base is there; 40 MB are left."""
-    project = empty_project(tmp_path / "project", tmp_path / "store")
-    project.store.mkdir()
+    project = empty_project(tmp_path / "project", tmp_path / "disk/store")
+    project.store.parent.mkdir()
     rights = ["--user", "--map-root-user"] if os.geteuid() else []
     shell = subprocess.Popen(
         ["unshare", *rights, "--mount", "--propagation", "private", "sh"],
@@ -58,12 +64,12 @@ def small(base_store: Path, tmp_path: Path) -> Iterator[SmallDisk]:
     )
     disk = SmallDisk(project=project, shell=shell)
     try:
-        result = disk.run(f"mount -t tmpfs -o size=1g,mode=755 tmpfs '{project.store}'")
+        result = disk.run(f"mount -t tmpfs -o size=256m,mode=755 tmpfs '{project.store.parent}'")
         if result.status != 0:
             pytest.skip(f"no disk of our own can be mounted here: {result.err}")
-        result = disk.run(f"cp -a '{base_store}'/. '{project.store}' && df -B1 --output=used '{project.store}'")
+        result = disk.run(f"cp -a '{base_store}' '{project.store}'")
         assert result.status == 0, result.err
-        disk.resize(int(result.out.split()[-1]) + 40 * MEGABYTE)
+        disk.leave(40 * MEGABYTE)
         yield disk
     finally:
         shell.communicate("exit\n", timeout=10)
@@ -76,14 +82,17 @@ def assert_said(result: Result) -> None:
 
 
 def goes_on(disk: SmallDisk, goal: str) -> None:
-    """The same command works on a larger disk, and what failed left nothing behind."""
+    """What failed left nothing behind, and once there is space the same command works."""
     store = disk.project.store
-    left = disk.run(f"ls '{store}/stage' '{store}/corrupt' '{store}/sources/partial'; ls '{store}/realisations'")
-    assert "sandbox" not in left.out
-    disk.resize(1024 * MEGABYTE)
+    assert disk.run(f"ls -A '{store}/corrupt' '{store}/sources/partial'").out.split() == [
+        f"{store}/corrupt:",
+        f"{store}/sources/partial:",
+    ]
+    assert disk.run(f"rm -f '{disk.ballast}' '{store}/../in-the-way'; ls -A '{store}/stage'").out == ""
     result = disk.orch("build", goal, "--json")
     assert result.status == 0, result.err
     assert goal in outcomes(result.document).built
+    assert "damaged" not in result.err
     assert outcomes(disk.orch("build", goal, "--json").document) == NOTHING
 
 
@@ -123,6 +132,6 @@ def test_a_source_that_does_not_fit_when_it_is_unpacked(small: SmallDisk, unpack
 
 def test_a_source_that_does_not_fit_when_it_is_fetched(small: SmallDisk) -> None:
     big_source(small.project, "fetched")
-    small.run(f"head -c 30M /dev/zero > '{small.project.store}/stage/in-the-way'")
+    small.run(f"head -c 30M /dev/zero > '{small.project.store}/../in-the-way'")
     assert_said(small.orch("source", "fetch", "fetched"))
     goes_on(small, "fetched")

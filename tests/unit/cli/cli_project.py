@@ -146,7 +146,8 @@ class Cli:
             env=kept | {"ORCH_STORE": str(self.store), "PYTHONPATH": str(REPOSITORY)} | env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="surrogateescape",
             timeout=60,
             check=False,
         )

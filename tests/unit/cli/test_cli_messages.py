@@ -506,8 +506,7 @@ error: no file nofile
         "source add orch.toml",
         """
 error: no recipe has a source with the content of orch.toml
-  where: orch.toml
-  why:   its digest is sha256:6b59912655d90fee8b290efd9a1c74dc34c9396c093007633f59312de97db1b4
+  why:   orch.toml is sha256:6b59912655d90fee8b290efd9a1c74dc34c9396c093007633f59312de97db1b4
   hint:  orch source ls GOAL names what is wanted; the same name with another digest is another file
 """,
         code="usage",
@@ -532,7 +531,11 @@ def test_a_wrong_input(case: Case, cli: Cli, in_process: InProcess) -> None:
     assert (result.out, cli.shown(result.err), result.status) == ("", case.text, case.status)
     status, out = in_process(*command, "--json")
     document = json.loads(out)
-    assert (document["schema"], document["command"], status) == (1, command[0], case.status)
+    assert (document["schema"], document["command"], status) == (
+        1,
+        " ".join(command[: 2 if command[0] == "source" else 1]),
+        case.status,
+    )
     assert document["error"]["code"] == case.code
     assert cli.shown(rendered(document["error"])) == case.text
 

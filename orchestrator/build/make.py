@@ -1,0 +1,175 @@
+"""Makes one output or runs one check under the lock of its key, and records it. Runs in worker threads and blocks.
+
+Looked up again once the lock is held: another process may have made it meanwhile. Only success is recorded.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from orchestrator.build.action import Work, build
+from orchestrator.build.check import check
+from orchestrator.digest import Digest, key_of
+from orchestrator.errors import OrchError
+from orchestrator.events import Monitor, Notice, StepFinished, StepStarted, StepWaiting
+from orchestrator.graph.derivation import Graph, Node
+from orchestrator.graph.keys import check_document, derivation_document
+from orchestrator.store import (
+    Layout,
+    Realisation,
+    has_object,
+    latest_realisation,
+    locked,
+    new_log,
+    publish_tree,
+    read_check,
+    read_realisation,
+    staging,
+    write_check,
+    write_realisation,
+)
+
+
+@dataclass(slots=True)
+class Report:
+    """What happened: digests of the goals, names per outcome, failures in the order they came."""
+
+    outputs: dict[str, Digest] = field(default_factory=dict)
+    objects: dict[str, Digest] = field(default_factory=dict)
+    outcomes: dict[str, list[str]] = field(default_factory=dict)
+    failures: list[tuple[str, OrchError]] = field(default_factory=list)
+
+
+def surroundings(cores: int) -> dict[str, Any]:
+    """What a sandbox cannot hide, recorded with each result: kernel release, the processors it could use, its share."""
+    return {"kernel": os.uname().release, "cpus": sorted(os.sched_getaffinity(0)), "cores": cores}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maker:
+    """What every step of one run shares."""
+
+    graph: Graph
+    keys: Mapping[str, Digest]
+    layout: Layout
+    monitor: Monitor
+    stop: threading.Event
+    keep_failed: bool
+    report: Report
+
+    def make(self, node: Node, inputs: list[tuple[str, Digest]], files: Mapping[str, Path], cores: int) -> Digest:
+        """The digest of the output of `node`, built with `inputs` (top first) and published.
+
+        Raises StepFailed, RecipeError or MachineError; nothing is recorded then.
+        """
+        step = f"build {node.name}"
+        document = derivation_document(node, dict(inputs))
+        key = key_of(document)
+        with locked(self.layout, key, lambda: self.monitor(StepWaiting(step=step)), self.stop.is_set):
+            found = read_realisation(self.layout, key)
+            if found is not None and found.output is not None and has_object(self.layout, found.output):
+                self.reuse(node, found, "made by another process")
+                return found.output
+            before = latest_realisation(self.layout, node.name)
+            log = new_log(self.layout, node.name, key)
+            self.monitor(StepStarted(step=step, log=log))
+            began = time.monotonic()
+            with staging(self.layout, node.name) as stage:
+                tree, manifest = build(node, files, inputs, self._work(step, stage, log, cores))
+                output = publish_tree(self.layout, tree, manifest)
+            seconds = time.monotonic() - began
+            made = self._record(node, "build", key, document, output, seconds, log, cores)
+            write_realisation(self.layout, made)
+            self._alias(node, made)
+        if found is not None and found.output != output:
+            text = f"{node.label} came out different from before with the same inputs: {found.output}, now {output}"
+            self.monitor(Notice(text=text))
+        same = before is not None and before.output == output
+        self._finish(step, node, "built", seconds, "the same bytes as before" if same else "")
+        return output
+
+    def reuse(self, node: Node, made: Realisation, why: str) -> None:
+        """Record that the derivation key of `node` leads to an output that exists under its build key."""
+        self._alias(node, made)
+        self._finish(f"build {node.name}", node, "same", 0.0, why)
+
+    def check(self, node: Node, digests: Mapping[str, Digest], cores: int) -> None:
+        """Run the check of `node` with the outputs in `digests`, unless it has passed with them; raise if it fails."""
+        step = f"check {node.name}"
+        document = check_document(self.graph, node, digests[node.name], digests)
+        key = key_of(document)
+        with locked(self.layout, key, lambda: self.monitor(StepWaiting(step=step)), self.stop.is_set):
+            if read_check(self.layout, key) is not None:
+                self.monitor(StepFinished(step=step, outcome="same", detail="checked by another process"))
+                return
+            log = new_log(self.layout, f"{node.name}-check", key)
+            self.monitor(StepStarted(step=step, log=log))
+            began = time.monotonic()
+            with staging(self.layout, f"{node.name}-check") as stage:
+                check(self.graph, node, digests, self._work(step, stage, log, cores))
+            seconds = time.monotonic() - began
+            write_check(self.layout, self._record(node, "check", key, document, None, seconds, log, cores))
+        self._finish(step, node, "checked", seconds)
+
+    def _work(self, step: str, stage: Path, log: Path, cores: int) -> Work:
+        return Work(
+            step=step,
+            layout=self.layout,
+            stage=stage,
+            log=log,
+            cores=cores,
+            monitor=self.monitor,
+            stop=self.stop,
+            keep_failed=self.keep_failed,
+        )
+
+    def _record(
+        self,
+        node: Node,
+        kind: Literal["build", "check"],
+        key: Digest,
+        document: dict[str, Any],
+        output: Digest | None,
+        seconds: float,
+        log: Path,
+        cores: int,
+    ) -> Realisation:
+        return Realisation(
+            key=key,
+            kind=kind,
+            name=node.name,
+            version=node.version,
+            document=document,
+            output=output,
+            seconds=seconds,
+            finished=time.time(),
+            log=str(log.relative_to(self.layout.root)),
+            sandbox=surroundings(cores),
+        )
+
+    def _alias(self, node: Node, made: Realisation) -> None:
+        write_realisation(
+            self.layout,
+            Realisation(
+                key=self.keys[node.name],
+                kind="derivation",
+                name=node.name,
+                version=node.version,
+                document=derivation_document(node, {name: self.keys[name] for name in node.build}),
+                output=made.output,
+                seconds=made.seconds,
+                finished=time.time(),
+                log=made.log,
+                sandbox=made.sandbox,
+            ),
+        )
+
+    def _finish(self, step: str, node: Node, outcome: str, seconds: float, detail: str = "") -> None:
+        self.report.outcomes.setdefault(outcome, []).append(node.name)
+        self.monitor(StepFinished(step=step, outcome=outcome, seconds=seconds, detail=detail))
