@@ -80,5 +80,5 @@ class Budget:
             raise MachineError(
                 "not enough disk space to unpack",
                 why=f"an archive unpacks to more than the {max(0, self._free)} bytes that may be used",
-                hint="free disk space (orch gc), then run the command again",
+                hint="free disk space, then run the command again: what was finished is kept",
             )

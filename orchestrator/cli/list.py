@@ -7,7 +7,7 @@ import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.complaint import error_document, render
+from orchestrator.cli.complaint import error_document, harmless, render
 from orchestrator.cli.opening import Opened, add_place_arguments, add_set_argument, open_project
 from orchestrator.errors import RecipeError
 
@@ -57,7 +57,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
     limit = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for row in rows:
         text = row["reason"] if row["state"] == "refused" else row["summary"]
-        print("  ".join([*(f"{row[c]:<{widths[c]}}" for c in columns), text]).rstrip()[:limit])
+        print(harmless("  ".join([*(f"{row[c]:<{widths[c]}}" for c in columns), text])).rstrip()[:limit])
 
 
 def _row(

@@ -115,7 +115,11 @@ def open_project(arguments: argparse.Namespace) -> Opened:
     """The project around the working directory. `--store` beats ORCH_STORE beats the project's own."""
     from orchestrator.recipe import find_project, load_recipes
 
-    project = find_project(Path.cwd())
+    try:
+        here = Path.cwd()
+    except FileNotFoundError as error:
+        raise UsageError("the working directory was removed", hint="change to a project's directory") from error
+    project = find_project(here)
     store = arguments.store or os.environ.get("ORCH_STORE") or project.store or project.root / "store"
     return Opened(project=project, recipes=load_recipes(project), store_root=Path(store).absolute())
 

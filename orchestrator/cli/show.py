@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.cli.complaint import harmless
 from orchestrator.cli.numbers import bytes_text, seconds_text
 from orchestrator.cli.opening import add_place_arguments, add_set_argument, open_project
 
@@ -41,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         print_document("show", document)
     else:
-        _print(document)
+        print(harmless("\n".join(_lines(document))))
     return 0
 
 
@@ -95,9 +97,9 @@ def _document(recipe: Recipe, graph: Graph, layout: Layout) -> dict[str, Any]:
     }
 
 
-def _print(document: dict[str, Any]) -> None:
+def _lines(document: dict[str, Any]) -> Iterator[str]:
     unlocked = document.get("unlocked", [])
-    print(f"{document['name']} {document['version']} ({document['origin']}): {document['summary']}")
+    yield f"{document['name']} {document['version']} ({document['origin']}): {document['summary']}"
     rows: list[tuple[str, str]] = [
         ("licence", document["licence"]),
         ("homepage", document["homepage"]),
@@ -112,22 +114,26 @@ def _print(document: dict[str, Any]) -> None:
         ("output", document.get("path", "")),
     ]
     if "bytes" in document:
-        rows.append(("size", f"{bytes_text(document['bytes'])} in {document['files']} files"))
+        rows.append(("size", f"{bytes_text(document['bytes'])} in {_files_text(document['files'])}"))
     if document.get("seconds"):
         rows.append(("built in", seconds_text(document["seconds"])))
     for label, text in rows:
         if text:
-            print(f"  {label:<9} {text}")
+            yield f"  {label:<9} {text}"
     for name, option in document["options"].items():
         values = "|".join(option["values"])
-        print(f"  option    {document['name']}.{name}={values} (default {option['default']}): {option['doc']}")
+        yield f"  option    {document['name']}.{name}={values} (default {option['default']}): {option['doc']}"
     sources = document["sources"]
     for source in sources[:8]:
         size = f"  {bytes_text(source['bytes'])}" if source["bytes"] else ""
-        print(f"  source    {source['source']}{size}")
+        yield f"  source    {source['source']}{size}"
     if len(sources) > 8:
         total = sum(source["bytes"] or 0 for source in sources)
-        print(f"  source    and {len(sources) - 8} more, {bytes_text(total)} in all (--json lists them)")
+        yield f"  source    and {len(sources) - 8} more, {bytes_text(total)} in all (--json lists them)"
+
+
+def _files_text(count: int) -> str:
+    return f"{count} file{'' if count == 1 else 's'}"
 
 
 def _version_text(version: dict[str, Any]) -> str:

@@ -28,7 +28,10 @@ _SPELT = {"pypi": "pypi:PROJECT/FILE", "debian": "debian:POOL-PATH", "https": "h
 def file_name(source: str) -> str:
     """The name of the file that a source is."""
     scheme, _, rest = source.partition(":")
-    path = unquote(urlsplit(source).path) if scheme in ("https", "http") else rest
+    try:
+        path = unquote(urlsplit(source).path) if scheme in ("https", "http") else rest
+    except ValueError:  # no address at all: `https://[/x`
+        return ""
     return path.rpartition("/")[2]
 
 

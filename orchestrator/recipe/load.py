@@ -34,9 +34,12 @@ def _named_files(document: Document) -> Iterator[tuple[FieldPath, str]]:
 def _beside(directory: Path, name: str) -> Path | str:
     """The file `name` of a recipe's directory, or what is wrong with it."""
     path = directory / name
-    if leaves(name) or not path.resolve().is_relative_to(directory.resolve()):
-        return f"{name} leaves the recipe's directory"
-    return path if path.is_file() else f"{name} does not exist beside the recipe"
+    try:
+        if leaves(name) or not path.resolve().is_relative_to(directory.resolve()):
+            return f"{name} leaves the recipe's directory"
+        return path if path.is_file() else f"{name} does not exist beside the recipe"
+    except OSError as error:
+        return f"{name} cannot be read: {error.strerror}"
 
 
 def _files(document: Document, directory: Path) -> tuple[dict[str, LocalFile], list[Problem]]:

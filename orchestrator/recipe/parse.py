@@ -11,7 +11,7 @@ import os
 import re
 import tomllib
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from types import UnionType
@@ -134,9 +134,31 @@ def _table(text: str, where: str) -> dict[str, Any]:
         raise RecipeError(f"not TOML: {fact or error}", where=f"{where}:{number}") from error
 
 
+def _with_nul(value: Any, path: FieldPath = ()) -> Iterator[FieldPath]:
+    """The strings with a NUL character, which no path, argument or script can hold."""
+    if isinstance(value, str) and "\0" in value:
+        yield path
+    elif isinstance(value, dict):
+        for name, child in value.items():
+            yield from _with_nul(name, (*path, name))
+            yield from _with_nul(child, (*path, name))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _with_nul(child, (*path, index))
+
+
 def parse(text: str, kind: type[T], where: str) -> T:
     """The value of type `kind` that TOML `text` spells; RecipeError with file, line and field if it does not."""
+    try:
+        return _parse(text, kind, where)
+    except RecursionError:
+        raise RecipeError("its tables or lists are nested too deeply", where=where) from None
+
+
+def _parse(text: str, kind: type[T], where: str) -> T:
     table = _table(text, where)
+    if nul := [Problem(path, "a string holds a NUL character") for path in _with_nul(table)]:
+        raise failure(nul, text, where)
     any_kind: Any = kind
     adapter = _adapter(any_kind)
     from pydantic import ValidationError

@@ -85,6 +85,8 @@ def load_project(root: Path) -> Project:
     """The project whose orch.toml is in `root`; RecipeError if the file is wrong."""
     try:
         text = (root / FILE).read_text(encoding="utf-8")
+    except OSError as error:
+        raise RecipeError(f"{FILE} cannot be read", where=str(root / FILE), why=error.strerror or "") from error
     except UnicodeDecodeError as error:
         raise RecipeError("not UTF-8 text", where=FILE, why=str(error)) from error
     document = parse(text, _Document, FILE)
@@ -98,8 +100,16 @@ def load_project(root: Path) -> Project:
             for name, option in document.options.items()
         ),
         mirrors={scheme: addresses for scheme, addresses in mirrors.items() if addresses},
-        store=root / Path(document.store.path).expanduser() if document.store else None,
+        store=root / _expanded(document.store.path) if document.store else None,
     )
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        user = path.partition("/")[0]
+        raise RecipeError(f"there is no home directory for {user}", where=f"{FILE}: store.path") from error
 
 
 def find_project(start: Path) -> Project:

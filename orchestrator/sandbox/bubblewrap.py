@@ -70,6 +70,10 @@ BOOT_ID = "/proc/sys/kernel/random/boot_id"
 # Its first eight digits, xor the fourth group, are 127.0.0.1 (little-endian): UCX 1.20 takes them for the address of a
 # peer on the loopback interface, and does without tcp when there is no route to it.
 NO_BOOT_ID = "0100807f-0000-4000-8000-000000000000\n"
+# The personality changes what uname says, not these: with an old kernel release they say OLD_RELEASE.
+RELEASES = ("/proc/sys/kernel/osrelease", "/proc/version")
+OLD_RELEASE = "2.6.40\n"
+_STAND_INS = {BOOT_ID: "boot_id", **dict.fromkeys(RELEASES, "release")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,9 +135,7 @@ def options(spec: Spec, *, run: Path, masks: tuple[str, ...]) -> tuple[str, ...]
     """bubblewrap's options, read by it from a file: a command line could be seen inside, in /proc/1/cmdline."""
     uid, gid = (0, 0) if spec.as_root else (BUILD_UID, BUILD_GID)
     root = ("--bind", str(spec.writable_root), "/") if spec.writable_root else ("--ro-bind", str(run / "root"), "/")
-    masked = [
-        part for mask in masks for part in ("--ro-bind", str(run / ("boot_id" if mask == BOOT_ID else "empty")), mask)
-    ]
+    masked = [part for mask in masks for part in ("--ro-bind", str(run / _STAND_INS.get(mask, "empty")), mask)]
     return (
         *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
         *("--die-with-parent", "--new-session", "--cap-drop", "ALL"),

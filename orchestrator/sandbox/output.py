@@ -32,7 +32,9 @@ class Output:
             self._log.flush()
         except OSError as error:
             where = str(getattr(self._log, "name", ""))
-            raise MachineError("the log cannot be written", where=where, why=error.strerror or str(error)) from error
+            why = error.strerror or str(error)
+            hint = "free disk space, then run the command again: what was finished is kept"
+            raise MachineError("the log cannot be written", where=where, why=why, hint=hint) from error
         first, *others = data.split(b"\n")
         self._extend(first)
         for part in others:

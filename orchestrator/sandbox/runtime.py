@@ -87,12 +87,14 @@ def _prepare(spec: Spec, scratch: Path, limits: Cage) -> tuple[str, ...]:
         write_skeleton(scratch / "skeleton", binds=spec.binds, lowers=lowers)
         for name, target in zip(names, (scratch / "skeleton", *lowers), strict=True):
             (scratch / "lower" / name).symlink_to(target.absolute())
-    masks = tuple(mask for mask in (*bubblewrap.MASKED, bubblewrap.BOOT_ID) if Path(mask).exists())
+    releases = bubblewrap.RELEASES if spec.old_kernel_release else ()
+    masks = tuple(mask for mask in (*bubblewrap.MASKED, bubblewrap.BOOT_ID, *releases) if Path(mask).exists())
     options = bubblewrap.options(spec, run=scratch, masks=masks)
     (scratch / "options").write_bytes(b"".join(os.fsencode(option) + b"\0" for option in options))
     (scratch / "filter").write_bytes(filter_program(os.uname().machine, as_root=spec.as_root))
     (scratch / "joins").write_text("".join(f"{join}\n" for join in limits.joins), encoding="utf-8")
     (scratch / "boot_id").write_text(bubblewrap.NO_BOOT_ID, encoding="ascii")
+    (scratch / "release").write_text(bubblewrap.OLD_RELEASE, encoding="ascii")
     (scratch / "empty").touch()
     return bubblewrap.chain(
         spec,

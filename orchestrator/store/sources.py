@@ -67,7 +67,7 @@ def add_source(layout: Layout, file: Path, *, sha256: str, names: tuple[str, ...
         return _remember(layout, sha256, names)
     with staging(layout, "source") as room:
         copy = room / "file"
-        with disk("copy to the store", file):
+        with disk(f"copy {file.name} to the store", layout.root):
             shutil.copyfile(file, copy)
         _keep(layout, copy, sha256, file.name)
     return _remember(layout, sha256, names)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from projects import NOTHING, REPOSITORY, Project, listing, outcomes
+from projects import NOTHING, REPOSITORY, Project, listing, outcomes, remove
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def repository(sandboxes: None, tmp_path: Path) -> Project:
-    """The repository, with the store that ORCH_TEST_STORE names or one that is empty."""
-    return Project(root=REPOSITORY, store=Path(os.environ.get("ORCH_TEST_STORE") or tmp_path / "store"))
+def repository(sandboxes: None, tmp_path: Path) -> Iterator[Project]:
+    """The repository, with the store that ORCH_TEST_STORE names or one that is empty and removed at the end."""
+    own = tmp_path / "store"
+    yield Project(root=REPOSITORY, store=Path(os.environ.get("ORCH_TEST_STORE") or own))
+    if own.exists():
+        remove(own)
 
 
 def test_hwloc_is_compiled_and_then_there(repository: Project) -> None:

@@ -16,6 +16,8 @@ LEAKS = {
     "leak-time": "date +%s%N",
     "leak-cores-given": 'echo "$ORCH_CORES"',
     "leak-kernel": "uname -r",
+    "leak-release": "cat /proc/sys/kernel/osrelease",
+    "leak-version": "cat /proc/version",
     "leak-chance": "od -An -tx1 -N16 /dev/urandom",
 }
 if len(os.sched_getaffinity(0)) > 1:  # where there is one processor, none can be taken away

@@ -173,6 +173,53 @@ error: the recipe cannot be read
 """,
         APP,
     ),
+    case(
+        "a NUL character",
+        "plan app",
+        """
+error: a string holds a NUL character
+  where: recipes/lib/recipe.toml:19: versions.2.0.patches[0]
+""",
+        (LIB, 'reads = ["cuda"', 'patches = ["fix\\u0000.patch"]\nreads = ["cuda"'),
+    ),
+    case(
+        "a name that no file can have",
+        "plan app",
+        f"""
+error: {"x" * 300} cannot be read: File name too long
+  where: recipes/lib/recipe.toml:19: versions.2.0.patches[0]
+  hint:  files there: lib.txt
+""",
+        (LIB, 'reads = ["cuda"', f'patches = ["{"x" * 300}"]\nreads = ["cuda"'),
+    ),
+    case(
+        "an address that is none",
+        "plan app",
+        """
+error: not a https source: 'https://[::1/lib.txt'
+  where: recipes/lib/recipe.toml:22: versions.2.0.sources[0].from
+  hint:  it is spelt https://HOST/PATH
+""",
+        (LIB, "file:lib.txt", "https://[::1/lib.txt"),
+    ),
+    case(
+        "lists in lists",
+        "plan app",
+        """
+error: its tables or lists are nested too deeply
+  where: recipes/lib/recipe.toml
+""",
+        (LIB, 'licence = "MIT"', f"licence = {'[' * 3000}{']' * 3000}"),
+    ),
+    case(
+        "a store in nobody's home",
+        "plan app",
+        """
+error: there is no home directory for ~nobody-of-that-name
+  where: orch.toml: store.path
+""",
+        ("orch.toml", "[options.cuda]", '[store]\npath = "~nobody-of-that-name/store"\n[options.cuda]'),
+    ),
     # -- versions
     case(
         "not locked",

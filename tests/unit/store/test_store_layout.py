@@ -37,8 +37,8 @@ def test_a_directory_with_other_things_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    for path in (tmp_path / "file", tmp_path / "file/store"):
-        with pytest.raises(MachineError, match="cannot open the store"):
+    for path, said in ((tmp_path / "file", "is not a store"), (tmp_path / "file/store", "cannot open the store")):
+        with pytest.raises(MachineError, match=said):
             open_store(path)
 
 

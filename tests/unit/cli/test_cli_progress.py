@@ -1,0 +1,335 @@
+"""What is told while something runs: plain lines, the live view, what is fetched, how long it will take."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cli_project import REPOSITORY
+
+from orchestrator.build.plan import Plan, Step
+from orchestrator.cli.estimate import Estimate, estimate
+from orchestrator.cli.fetches import Fetches
+from orchestrator.cli.numbers import bytes_text, seconds_text
+from orchestrator.cli.plan import headline
+from orchestrator.cli.progress import LiveView, PlainView, finished_text
+from orchestrator.digest import Digest
+from orchestrator.events import (
+    Event,
+    Fetched,
+    FetchProgress,
+    Notice,
+    StepFinished,
+    StepOutput,
+    StepPhase,
+    StepStarted,
+    StepWaiting,
+)
+from orchestrator.graph.derivation import Node, Source
+from orchestrator.store import Realisation, open_store, write_realisation
+
+
+def node(name: str, *needs: str, version: str = "1", script: str = "make") -> Node:
+    return Node(
+        name=name,
+        version=version,
+        origin="source",
+        platform="x86_64-linux",
+        summary="",
+        builder="script",
+        is_base=False,
+        options=(),
+        flags=(),
+        sources=(),
+        patches=(),
+        files=(),
+        script=script,
+        build=needs,
+        runtime=(),
+    )
+
+
+def plan(*steps: Step, fetch: tuple[Source, ...] = ()) -> Plan:
+    return Plan(steps=steps, fetch=fetch, done=())
+
+
+def build(name: str, *needs: str, maybe: bool = False) -> Step:
+    return Step(action="build", node=node(name, *needs), maybe=maybe)
+
+
+@dataclass
+class Clock:
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+# -- time ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("steps", "seconds", "jobs", "text"),
+    [
+        ([build("a")], {"a": 240.0}, 2, "about 4 min"),
+        ([build("a"), build("b")], {"a": 60.0, "b": 60.0}, 2, "about 1 min"),
+        ([build("a"), build("b")], {"a": 60.0, "b": 60.0}, 1, "about 2 min"),
+        ([build("a"), build("b", "a")], {"a": 60.0, "b": 60.0}, 2, "about 2 min"),
+        ([build("a"), build("b")], {"a": 60.0, "b": 240.0}, 2, "about 4 min"),
+        ([build("a"), build("b")], {"a": 240.0}, 1, "at least 4 min"),
+        ([build("a"), build("b", maybe=True)], {"a": 40.0, "b": 600.0}, 1, "about 40 s"),
+        ([build("a")], {"a": 4000.0}, 1, "about 1 h 07 min"),
+        ([build("a")], {"a": 2.0}, 1, ""),
+        ([build("a")], {}, 1, ""),
+        ([], {}, 1, ""),
+    ],
+)
+def test_an_estimate(steps: list[Step], seconds: Mapping[str, float], jobs: int, text: str) -> None:
+    assert Estimate(plan(*steps), seconds, jobs).text() == text
+
+
+def test_an_estimate_goes_down_as_work_is_done() -> None:
+    found = Estimate(plan(build("a"), build("b", "a")), {"a": 100.0, "b": 50.0}, 1)
+    assert found.left() == 150
+    assert found.left(frozenset(), {"a": 60.0}) == 90
+    assert found.left(frozenset(), {"a": 600.0}) == 50  # slower than last time: what is left of it is not known
+    assert found.left(frozenset({"a"}), {"b": 10.0}) == 40
+    assert found.text(frozenset({"a", "b"})) == ""
+
+
+def test_an_estimate_is_of_builds_like_the_last(tmp_path: Path) -> None:
+    layout = open_store(tmp_path / "store")
+    for number, (name, seconds, script) in enumerate((("a", 100.0, "make"), ("b", 90.0, "unpack"))):
+        record = Realisation(
+            key=Digest("blake3", f"{number}" * 64),
+            kind="derivation",
+            name=name,
+            version="0",
+            document={"script": script},
+            output=Digest("blake3", "ab" * 32),
+            seconds=seconds,
+            finished=0.0,
+        )
+        write_realisation(layout, record)
+    assert estimate(plan(build("a")), layout, 1).text() == "about 2 min"  # another version by the same script
+    assert estimate(plan(build("a"), build("b")), layout, 1).text() == "at least 2 min"
+
+
+def test_a_headline() -> None:
+    size = Source(name="pypi:a/a.whl", file_name="a.whl", size=41_000_000)
+    beside = Source(name="file:a.txt", file_name="a.txt")
+    check = Step(action="check", node=node("a"))
+    steps = (build("a"), build("b"), build("c", maybe=True), check, Step(action="reuse", node=node("d")))
+    assert headline(plan(*steps, fetch=(size, beside)), "about 4 min") == (
+        "2 to build (about 4 min), perhaps 1 more, 1 to check, 1 there already; 1 to fetch, 41 MB"
+    )
+    assert headline(plan()) == "nothing to do"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text", "whole"),
+    [
+        (0.04, "0.0 s", "0 s"),
+        (9.94, "9.9 s", "10 s"),
+        (9.96, "10 s", "10 s"),
+        (59.7, "1 min 00 s", "1 min 00 s"),
+        (185, "3 min 05 s", "3 min 05 s"),
+        (3720, "1 h 02 min", "1 h 02 min"),
+    ],
+)
+def test_seconds(seconds: float, text: str, whole: str) -> None:
+    assert (seconds_text(seconds), seconds_text(seconds, tenths=False)) == (text, whole)
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (999, "999 B"), (1200, "1.2 kB"), (41_000_000, "41 MB")])
+def test_bytes(count: int, text: str) -> None:
+    assert bytes_text(count) == text
+
+
+# -- what is fetched ------------------------------------------------------------------------------------------------
+
+
+def debs(count: int, size: int = 1_000_000) -> list[tuple[str, Source]]:
+    return [("base", Source(name=f"debian:p/{n}.deb", file_name=f"{n}.deb", size=size)) for n in range(count)]
+
+
+def test_many_sources_are_two_lines() -> None:
+    clock = Clock()
+    fetches = Fetches(debs(93), clock=clock)
+    said = []
+    for number in range(93):
+        clock.now += 0.25
+        name = f"debian:p/{number}.deb"
+        for done in (500_000, 1_000_000):
+            said += fetches.take(FetchProgress(source=name, done=done, total=1_000_000))
+        assert fetches.running
+        said += fetches.here(name)
+        said += fetches.here(name)  # told twice: two steps want it
+    assert said == ["fetch base: 93 sources, 93 MB ...", "fetched         base  23 s  (93 sources, 93 MB)"]
+    assert not fetches.running
+
+
+def test_bytes_and_rate() -> None:
+    clock = Clock()
+    fetches = Fetches(debs(3, size=8_000_000), clock=clock)
+    for second in range(1, 4):
+        clock.now = float(second)
+        fetches.take(FetchProgress(source="debian:p/0.deb", done=second * 2_000_000, total=8_000_000))
+    assert fetches.text == "0 of 3 sources, 6.0 MB of 24 MB, 2.5 MB/s"
+    fetches.here("debian:p/0.deb")
+    clock.now = 60.0
+    assert fetches.text == "1 of 3 sources, 6.0 MB of 24 MB"  # nothing came for long
+
+
+def test_what_another_process_fetched_or_lies_beside_is_nothing_to_tell() -> None:
+    beside = ("lib", Source(name="file:lib.txt", file_name="lib.txt"))
+    fetches = Fetches([*debs(1), beside])
+    assert [*fetches.here("debian:p/0.deb"), *fetches.here("file:lib.txt"), *fetches.here("pypi:x/x.whl")] == []
+    assert not fetches.running
+
+
+def test_what_nobody_foresaw_is_told_by_its_name() -> None:
+    fetches = Fetches([])
+    assert fetches.take(FetchProgress(source="pypi:x/x.whl", done=5, total=10)) == ["fetch x.whl: 1 source, 10 B ..."]
+    assert fetches.here("pypi:x/x.whl")[0].endswith("(1 source, 10 B)")
+
+
+# -- views ----------------------------------------------------------------------------------------------------------
+
+EVENTS: list[Event] = [
+    FetchProgress(source="debian:p/0.deb", done=1_000_000, total=1_000_000),
+    Fetched(source="debian:p/0.deb"),
+    StepStarted(step="build a"),
+    StepWaiting(step="build b"),
+    StepPhase(step="build a", phase="configure"),
+    StepOutput(step="build a", line="\x1b[31mchecking\x1b[0m\tfor \x07cc"),
+    Notice(text="a thing \x1b[2Jto know"),
+    StepFinished(step="build a", outcome="built", seconds=125.0),
+    StepFinished(step="build b", outcome="same", detail="made by another process"),
+    StepStarted(step="check a"),
+    StepFinished(step="check a", outcome="checked", seconds=0.7),
+    StepFinished(step="fetch x.whl", outcome="failed", detail="cannot fetch x.whl"),
+    StepFinished(step="rebuild a", outcome="differs", detail="1 file"),
+]
+
+
+def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    view = PlainView(Fetches(debs(1), clock=Clock()))
+    for event in EVENTS:
+        view(event)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert (
+        err
+        == """\
+fetch base: 1 source, 1.0 MB ...
+fetched         base  0.0 s  (1 source, 1.0 MB)
+build a ...
+build b: waiting for another process that makes it
+build a: configure
+note: a thing to know
+built           a  2 min 05 s
+same bytes      b  (made by another process)
+check a ...
+check passed    a  0.7 s
+fetch FAILED    x.whl
+DIFFERS         a  (1 file)
+"""
+    )
+
+
+@pytest.mark.parametrize("width", [40, 80, 160])
+def test_the_live_view_fits_its_terminal(width: int) -> None:
+    from rich.console import Console
+
+    file = io.StringIO()
+    console = Console(file=file, width=width, force_terminal=True, color_system=None)
+    known = Estimate(plan(build("a"), build("b")), {"a": 400.0}, 1)
+    view = LiveView(console, Fetches(debs(2)), {"build a", "build b", "check a"}, known)
+    for event in EVENTS[2:6]:
+        view(event)
+    view(EVENTS[0])
+    with console.capture() as captured:
+        console.print(view)
+    lines = captured.get().splitlines()
+    assert all(len(line) <= width for line in lines)
+    assert not any("\x1b" in line or "\x07" in line for line in lines)
+    assert lines[0].split()[:4] == ["build", "a", "configure", "0"]
+    assert lines[1].startswith("build b")
+    assert lines[2].startswith("fetch  0 of 2 sources, 1.0 MB of 2.0 MB")
+    assert lines[3].startswith("0 of 3 done in 0 s, at least 7 min of")
+    if width == 80:
+        assert "checking for cc" in lines[0]
+    for event in EVENTS[6:]:
+        view(event)
+    assert "built           a  2 min 05 s\n" in file.getvalue()
+
+
+def test_a_failure_is_told_in_full_at_the_end_only() -> None:
+    assert finished_text(StepFinished(step="build a", outcome="failed", detail="why")) == "build FAILED    a"
+
+
+LIVE = """
+import sys, threading
+from orchestrator.cli.fetches import Fetches
+from orchestrator.cli.progress import view
+from orchestrator.events import StepFinished, StepOutput, StepStarted
+def work(number, tell):
+    for turn in range(60):
+        step = f"build {number}.{turn}"
+        tell(StepStarted(step=step))
+        for line in range(20):
+            tell(StepOutput(step=step, line=f"{line}" * 50))
+        tell(StepFinished(step=step, outcome="built", seconds=1))
+with view("120 to build", Fetches([]), set()) as monitor:
+    threads = [threading.Thread(target=work, args=(n, monitor)) for n in (1, 2)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+print("/a/path")
+"""
+
+
+@pytest.mark.parametrize("term", ["xterm-256color", "dumb"])
+def test_on_a_terminal(term: str) -> None:
+    """The view never stands still, whoever prints while it is drawn; stdout stays clean."""
+    outer, inner = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", LIVE],
+        stdin=inner,
+        stdout=subprocess.PIPE,
+        stderr=inner,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "TERM": term, "COLUMNS": "60", "NO_COLOR": "1"},
+    )
+    os.close(inner)
+    said = bytearray()
+
+    def read() -> None:
+        while True:
+            try:
+                said.extend(os.read(outer, 65536))
+            except OSError:
+                return
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        out, _ = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    reader.join()
+    os.close(outer)
+    assert (process.returncode, out) == (0, b"/a/path\n")
+    text = said.decode()
+    assert "120 to build" in text.partition("\n")[0]
+    assert len(re.findall(r"built +\d\.\d+  1\.0 s", text)) == 120
+    assert ("\x1b" in text) == (term != "dumb")
+    assert "\x1b[3" not in text  # no colour where none is wanted
