@@ -76,7 +76,7 @@ def _key(source: Source) -> Digest:
     raise RecipeError(
         f"{source.name} is not locked: it has neither sha256 nor tree",
         where=source.where,
-        hint="lock it: orch source lock",
+        hint="give it the sha256 of the file, or the tree digest of what it unpacks to",
     )
 
 
