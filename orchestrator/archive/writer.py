@@ -4,6 +4,8 @@ the directory before it, with O_NOFOLLOW; files are made with O_EXCL. Knows no a
 In a root file system (.debs) a link met on the way is resolved by hand, as a chroot would: an absolute one starts
 again at the destination, `..` stops there. Everywhere else a link met on the way is a refusal.
 Several Writers may fill one destination from several threads.
+
+All that is written has UNPACKED_MTIME; a directory gets it whenever the Writer leaves it, so after its content.
 """
 
 from __future__ import annotations
@@ -24,6 +26,11 @@ from orchestrator.archive.names import Entry, check_link_inside, check_link_text
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+# Seconds since 1970: 1980-01-01, the SOURCE_DATE_EPOCH of the sandbox. One time for everything, because `make` runs
+# again what is older than its prerequisites: equal times regenerate nothing, times of extraction differ by chance.
+UNPACKED_MTIME = 315532800
+_TIMES = (UNPACKED_MTIME * 10**9, UNPACKED_MTIME * 10**9)
 _SETID = stat.S_ISUID | stat.S_ISGID
 _MODES = threading.Lock()  # between making a directory and setting its mode
 
@@ -53,9 +60,14 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for fd in self._fds:
-            os.close(fd)
-        self._fds.clear()
+        try:
+            if error is None:
+                self._climb(len(self._names))
+                os.utime(self._fds[0], ns=_TIMES)
+        finally:
+            for fd in self._fds:
+                os.close(fd)
+            self._fds.clear()
 
     def put(self, entry: Entry, content: Iterable[bytes]) -> None:
         """Write one entry; `content` is read for a file only. Raise Refusal if the entry may not be written."""
@@ -92,6 +104,7 @@ class Writer:
                 while piece:
                     piece = piece[os.write(fd, piece) :]
             os.fchmod(fd, mode)
+            os.utime(fd, ns=_TIMES)
         finally:
             os.close(fd)
 
@@ -104,6 +117,7 @@ class Writer:
         except FileExistsError:
             if not self._rules.rootfs or _link_text(entry.parts[-1], parent) != entry.link:
                 raise
+        os.utime(entry.parts[-1], ns=_TIMES, dir_fd=parent, follow_symlinks=False)
 
     def _put_hardlink(self, entry: Entry) -> None:
         if not entry.target:
@@ -174,6 +188,7 @@ class Writer:
 
     def _climb(self, levels: int) -> None:
         for _ in range(levels):
+            os.utime(self._fds[-1], ns=_TIMES)
             os.close(self._fds.pop())
             self._names.pop()
 

@@ -18,11 +18,11 @@ from orchestrator.build.failure import failure
 from orchestrator.build.mounts import refuse_clashes, trees
 from orchestrator.build.script import PHASE_MARK, build_environment, build_script
 from orchestrator.digest import Digest, sha256_file
-from orchestrator.errors import MachineError, RecipeError, SourceError
+from orchestrator.errors import RecipeError, SourceError
 from orchestrator.events import Monitor, StepOutput, StepPhase
-from orchestrator.graph.derivation import LocalFile, Node, Source
+from orchestrator.graph.derivation import LocalFile, Node
 from orchestrator.sandbox.runtime import run
-from orchestrator.sandbox.spec import BUILD_DIR, OUT_DIR, Bind, Limits, Outcome, Spec
+from orchestrator.sandbox.spec import BUILD_DIR, OUT_DIR, SOURCE_DATE_EPOCH, Bind, Limits, Outcome, Spec
 from orchestrator.store import Layout
 from orchestrator.tree import Manifest, remove_tree, scan
 
@@ -69,18 +69,6 @@ def limits() -> Limits:
     return Limits(memory_bytes=int(memory * _MEMORY_SHARE), processes=_PROCESSES, seconds=_SECONDS)
 
 
-def verified(source: Source, file: Path) -> Path:
-    """`file` if its content is what `source` pins, hashed now; else raise MachineError: the stored copy changed."""
-    if source.sha256 is not None and sha256_file(file).hex != source.sha256:
-        raise MachineError(
-            f"the stored copy of {source.name} has changed",
-            where=str(file),
-            why=f"its content no longer has sha256 {source.sha256}",
-            hint="drop it and fetch it again: orch source verify --repair",
-        )
-    return file
-
-
 class LineListener:
     """Turns lines of output into events; a phase mark becomes StepPhase."""
 
@@ -95,13 +83,21 @@ class LineListener:
             self._monitor(StepOutput(step=self._step, line=line))
 
 
+def _settle(path: Path, top: Path) -> None:
+    """Give what was placed at `path`, and the directories between it and `top`, the one time that sources have."""
+    while path != top:
+        os.utime(path, (SOURCE_DATE_EPOCH, SOURCE_DATE_EPOCH))
+        path = path.parent
+
+
 def place_files(directory: Path, files: Sequence[LocalFile]) -> None:
     """Copy a recipe's helper files into `directory`; raise RecipeError if one changed since it was hashed."""
     for file in files:
         target = directory / file.name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file.path, target)
-        target.chmod(0o755 if os.access(file.path, os.X_OK) else 0o644)
+        target.chmod(0o755 if file.executable else 0o644)
+        _settle(target, directory)
         if sha256_file(target).hex != file.sha256:
             raise RecipeError(
                 f"{file.path} changed while it was being built", where=str(file.path), hint="run it again"
@@ -109,11 +105,12 @@ def place_files(directory: Path, files: Sequence[LocalFile]) -> None:
 
 
 def place_sources(node: Node, files: Mapping[str, Path], directory: Path) -> None:
-    """Unpack or link every source of `node` below `directory`, each hashed first."""
+    """Unpack or copy every source of `node` below `directory`."""
     for source in node.sources:
-        file = verified(source, files[source.name])
+        file = files[source.name]
         if source.unpack is None:
             shutil.copyfile(file, directory / source.file_name)
+            _settle(directory / source.file_name, directory)
             continue
         target = directory / source.unpack
         target.mkdir(parents=True, exist_ok=True)
@@ -123,6 +120,7 @@ def place_sources(node: Node, files: Mapping[str, Path], directory: Path) -> Non
         except SourceError as error:
             error.where = error.where or source.where
             raise
+        _settle(target, directory)
 
 
 def _refuse_output(node: Node, manifest: Manifest) -> None:
@@ -157,7 +155,7 @@ def build(
     out.mkdir()
     place_files(directory, (*node.patches, *node.files))
     if node.builder == "debian-base":
-        debs = [verified(source, files[source.name]) for source in node.sources]
+        debs = [files[source.name] for source in node.sources]
         names = [source.file_name for source in node.sources]
         unpack_base(debs, out, names=names, allow_setuid=frozenset(s.path for s in node.setuid))
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,10 @@ from orchestrator.graph.derivation import Source
 from orchestrator.store import (
     Layout,
     has_object,
-    latest_realisation,
     read_check,
     read_goal,
     read_realisation,
+    recent_realisations,
     source_file,
 )
 
@@ -42,9 +42,8 @@ class StoreKnown:
         whole = all(has_object(self.layout, item.digest) for item in goal.closure)
         return goal.output if whole else None
 
-    def last_document(self, name: str) -> Mapping[str, Any] | None:
-        found = latest_realisation(self.layout, name)
-        return found.document if found is not None else None
+    def documents(self, name: str) -> Iterable[Mapping[str, Any]]:
+        return (found.document for found in recent_realisations(self.layout, name))
 
     def source(self, source: Source) -> bool:
         return source.sha256 is not None and source_file(self.layout, source.sha256) is not None

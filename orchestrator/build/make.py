@@ -24,12 +24,12 @@ from orchestrator.store import (
     Layout,
     Realisation,
     has_object,
-    latest_realisation,
     locked,
     new_log,
     publish_tree,
     read_check,
     read_realisation,
+    recent_realisations,
     staging,
     write_check,
     write_realisation,
@@ -76,7 +76,7 @@ class Maker:
             if found is not None and found.output is not None and has_object(self.layout, found.output):
                 self.reuse(node, found, "made by another process")
                 return found.output
-            before = latest_realisation(self.layout, node.name)
+            before = {made.output for made in recent_realisations(self.layout, node.name)}
             log = new_log(self.layout, node.name, key)
             self.monitor(StepStarted(step=step, log=log))
             began = time.monotonic()
@@ -90,8 +90,7 @@ class Maker:
         if found is not None and found.output != output:
             text = f"{node.label} came out different from before with the same inputs: {found.output}, now {output}"
             self.monitor(Notice(text=text))
-        same = before is not None and before.output == output
-        self._finish(step, node, "built", seconds, "the same bytes as before" if same else "")
+        self._finish(step, node, "built", seconds, "the same bytes as before" if output in before else "")
         return output
 
     def reuse(self, node: Node, made: Realisation, why: str) -> None:

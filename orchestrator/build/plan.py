@@ -6,7 +6,7 @@ cutoff), so such a step is `maybe`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -31,8 +31,8 @@ class Known(Protocol):
     def goal(self, key: Digest) -> Digest | None:
         """The output of a finished goal whose whole closure is present."""
 
-    def last_document(self, name: str) -> Mapping[str, Any] | None:
-        """The derivation document of the newest success of a recipe."""
+    def documents(self, name: str) -> Iterable[Mapping[str, Any]]:
+        """The derivation documents of a recipe's last successes, newest first."""
 
     def source(self, source: Source) -> bool:
         """Whether a source is in the store."""
@@ -82,14 +82,11 @@ class _Planner:
         return self._digests[name]
 
     def _find(self, name: str) -> Digest | None:
-        recorded = self.known.output(self.keys[name])
-        if recorded is not None:
-            return recorded
         node = self.graph[name]
         inputs = {i: self.digest(i) for i in node.build}
         certain = {i: d for i, d in inputs.items() if d is not None}
         if len(certain) < len(inputs):
-            return None
+            return self.known.output(self.keys[name])
         return self.known.output(key_of(derivation_document(node, certain)))
 
     def demand(self, name: str, *, maybe: bool = False) -> None:
@@ -103,7 +100,7 @@ class _Planner:
             self.steps[f"object {name}"] = Step(action="reuse", node=node)
             return
         unknown = [i for i in node.build if self.digest(i) is None]
-        last = self.known.last_document(name)
+        last = self._nearest(node)
         # It was built before and only inputs moved: it will be cut off if their bytes turn out the same.
         doubtful = maybe or (digest is None and bool(unknown) and last is not None and self._only_inputs(node, last))
         for i in node.build:
@@ -114,6 +111,11 @@ class _Planner:
 
     def _document(self, node: Node) -> dict[str, Any]:
         return derivation_document(node, {i: self.keys[i] for i in node.build})
+
+    def _nearest(self, node: Node) -> Mapping[str, Any] | None:
+        """Of the last successes of this recipe, the one that differs least from what is asked for now."""
+        now = self._document(node)
+        return min(self.known.documents(node.name), key=lambda before: len(explain(before, now)), default=None)
 
     def _only_inputs(self, node: Node, last: Mapping[str, Any]) -> bool:
         now = self._document(node)
@@ -142,7 +144,7 @@ class _Planner:
         else:
             changed = [i for i in others if i in pending]
             steps = [self.steps[f"object {i}"] for i in changed]
-            maybe = all(s.maybe or self.known.last_document(s.node.name) is not None for s in steps)
+            maybe = all(s.maybe or self._nearest(s.node) is not None for s in steps)
             reason = "runs with " + ", ".join(changed) if maybe else reason
         for i in node.check.inputs:
             self.demand(i, maybe=maybe)

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from orchestrator.build.cores import Cores
 from orchestrator.build.make import Maker, Report
+from orchestrator.build.sources import Fetch, intact_source
 from orchestrator.digest import Digest, key_of
 from orchestrator.errors import OrchError
 from orchestrator.events import Monitor, Notice, StepFinished
@@ -37,7 +38,6 @@ from orchestrator.store import (
 from orchestrator.tree import machine_error
 
 T = TypeVar("T")
-Fetch = Callable[[Node, Source, Callable[[], bool]], Path]  # the last says whether to give up
 FETCHES_AT_ONCE = 4
 
 
@@ -83,6 +83,8 @@ class Engine:
         self._tasks: dict[tuple[str, str], asyncio.Task[Any]] = {}
         self._intact: set[Digest] = set()
         self._made: dict[str, Digest] = {}
+        self._recorded: dict[str, Digest] = {}
+        self._finished: list[Goal] = []
 
     # -- running ---------------------------------------------------------------------------------------------------
 
@@ -92,7 +94,11 @@ class Engine:
         With `everything`, the store also gets the rest of the graph, such as compilers; `report.objects` has all.
         """
         try:
-            await asyncio.gather(*(self._goal(goal) for goal in self.graph.goals))
+            while await self._moved():
+                pass
+            for goal in self._finished:
+                write_goal(self.layout, goal)
+                self.report.outputs[goal.goal] = goal.output
             if everything and not self.report.failures:
                 names = [node.name for node in self.graph.nodes]
                 digests = await asyncio.gather(*(self.object(name) for name in names), return_exceptions=True)
@@ -105,6 +111,22 @@ class Engine:
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
             self._pool.shutdown(wait=True)
         return self.report
+
+    async def _moved(self) -> bool:
+        """Work through the goals once; whether an output was made again with other bytes than its record had told.
+
+        Somebody may have used the record by then, so the goals are looked at once more: what was built or checked with
+        the old bytes is no longer recorded for the new ones.
+        """
+        self._tasks.clear()
+        self._made.clear()
+        self._finished.clear()
+        self._recorded = self._read_records()
+        await asyncio.gather(*(self._goal(goal) for goal in self.graph.goals))
+        moved = any(self._recorded.get(name, digest) != digest for name, digest in self._made.items())
+        if moved:
+            self._finished.clear()
+        return moved and not self.report.failures
 
     def _once(self, kind: str, name: str, work: Callable[[], Coroutine[Any, Any, T]]) -> Awaitable[T]:
         """The one task for this (kind, name), begun on first use."""
@@ -144,8 +166,7 @@ class Engine:
             output=output,
             closure=closure,
         )
-        write_goal(self.layout, record)
-        self.report.outputs[goal] = output
+        self._finished.append(record)
 
     # -- outputs ---------------------------------------------------------------------------------------------------
 
@@ -161,10 +182,9 @@ class Engine:
         return self._once("build", name, lambda: self._build(name))
 
     async def _digest(self, name: str) -> Digest:
-        recorded = read_realisation(self.layout, self.keys[name])
-        if recorded is not None and recorded.output is not None:
-            return recorded.output
         node = self.graph[name]
+        if name in self._recorded:
+            return self._recorded[name]
         digests = await self._all([self.digest(i) for i in node.build])
         document = derivation_document(node, dict(zip(node.build, digests, strict=True)))
         realisation = read_realisation(self.layout, key_of(document))
@@ -172,6 +192,22 @@ class Engine:
             self._maker.reuse(node, realisation, "inputs came out the same")
             return realisation.output
         return await self.built(name)
+
+    def _read_records(self) -> dict[str, Digest]:
+        """Digests that records tell without building. Where those of all inputs are known, the build key decides: what
+        was built with other bytes of the same derivation is no answer."""
+        found: dict[str, Digest] = {}
+        for node in self.graph.nodes:  # inputs come first
+            inputs = {i: found[i] for i in node.build if i in found}
+            whole = len(inputs) == len(node.build)
+            key = key_of(derivation_document(node, inputs)) if whole else self.keys[node.name]
+            made = read_realisation(self.layout, key)
+            if made is None or made.output is None:
+                continue
+            known = read_realisation(self.layout, self.keys[node.name])
+            if known is not None and known.output == made.output:
+                found[node.name] = made.output
+        return found
 
     async def _object(self, name: str) -> Digest:
         digest = await self.digest(name)
@@ -222,8 +258,11 @@ class Engine:
     async def _source(self, node: Node, source: Source) -> Path:
         async with self._fetching:
             self._refuse_when_halted()
-            stopped = self._stop.is_set
-            return await self._step(f"fetch {source.file_name}", node, lambda: self._fetch_one(node, source, stopped))
+            return await self._step(f"fetch {source.file_name}", node, lambda: self._intact_source(node, source))
+
+    def _intact_source(self, node: Node, source: Source) -> Path:
+        stopped, monitor = self._stop.is_set, self.monitor
+        return intact_source(self.layout, node, source, fetch=self._fetch_one, stopped=stopped, monitor=monitor)
 
     def _refuse_when_halted(self) -> None:
         if self._halted:

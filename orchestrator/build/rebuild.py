@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.build.action import Variation, Work, build
-from orchestrator.build.realise import Fetch, RunOptions
+from orchestrator.build.realise import RunOptions
+from orchestrator.build.sources import Fetch, intact_source
 from orchestrator.digest import Digest
 from orchestrator.errors import OrchError
 from orchestrator.events import Monitor, Notice, StepFinished, StepStarted
@@ -108,7 +109,10 @@ def _again(
     began = time.monotonic()
     kept = None
     try:
-        files = {source.name: fetch(node, source, stop.is_set) for source in node.sources}
+        files = {
+            source.name: intact_source(layout, node, source, fetch=fetch, stopped=stop.is_set, monitor=monitor)
+            for source in node.sources
+        }
         with staging(layout, node.name) as stage:
             variation = Variation(cpus=cpus, old_kernel_release=True)
             cores = other_cores(len(cpus), first=made_with)

@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out is not None:
         from orchestrator.store import refuse_link
 
-        refuse_link(arguments.out.absolute())  # now, not after the build
+        refuse_link(layout, arguments.out.absolute())  # now, not after the build
     plan = make_plan(graph, StoreKnown(layout=layout))
     if arguments.dry_run:
         from orchestrator.cli.plan import show_plan

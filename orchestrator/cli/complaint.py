@@ -13,7 +13,7 @@ _CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) 
 
 
 class Interrupted(OrchError):
-    """Ctrl-C: no fault, but scripts get a document of it too."""
+    """Ctrl-C, or a signal like it: no fault, but scripts get a document of it too."""
 
     code = "interrupted"
     exit_status = 130

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     opened = open_project(arguments)
     opened.refuse_settings(arguments.settings)
-    known = StoreKnown(layout=opened.store())
+    known = StoreKnown(layout=opened.store(create=False))
     errors: list[RecipeError] = []
     rows = [_row(opened, known, name, arguments.settings, errors) for name in opened.recipes.names]
     if arguments.json:

@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     opened = open_project(arguments)
     suffix = "-check" if arguments.check else "-rebuild" if arguments.rebuild else ""
-    layout = opened.store()
+    layout = opened.store(create=False)
     log = latest_log(layout, arguments.name + suffix)
     if log is None:
         opened.refuse_unknown(arguments.name)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib
+import io
 import os
 import re
+import signal
 import sys
-from typing import Any, NoReturn
+from types import FrameType
+from typing import Any, NoReturn, TextIO
 
 from orchestrator import __version__
-from orchestrator.cli.complaint import Interrupted, complain
+from orchestrator.cli.complaint import Interrupted, complain, render
 from orchestrator.errors import MachineError, OrchError, UsageError
 
 VERBS = {
@@ -35,7 +38,8 @@ The project is the directory of the nearest orch.toml, here or above. The store 
 else $ORCH_STORE, else the project's own.
 
 Exit status: 0 done, 1 a build or check failed, 2 usage, 3 a recipe, lock or option is wrong,
-4 the machine (disk, network, sandbox), 5 the answer is no, 70 a bug in orch, 130 interrupted.
+4 the machine (disk, network, sandbox), 5 the answer is no, 70 a bug in orch, 130 interrupted,
+129 and 143 ended by a signal, 141 nobody reads the output.
 """
 
 
@@ -129,22 +133,81 @@ def exit_status(arguments: list[str]) -> int:
         error = found
     except KeyboardInterrupt:
         error = Interrupted("interrupted; what was finished is kept")
+        error.exit_status = 128 + (_ended_by[0] if _ended_by else signal.SIGINT)
     except BrokenPipeError:
         raise
     except Exception as found:
         error = _unexpected(found)
     words = arguments[: 2 if arguments[:1] == ["source"] else 1]
-    complain(error, as_json="--json" in arguments, verb=" ".join(words))
-    sys.stdout.flush()
+    try:
+        complain(error, as_json="--json" in arguments, verb=" ".join(words))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:  # stdout takes nothing, such as on a full disk
+        _to_nowhere(sys.stdout)
+        if "--json" in arguments:
+            print(render(error), file=sys.stderr)
     return error.exit_status
+
+
+def _to_nowhere(stream: TextIO) -> None:
+    """Let what a stream still holds, and all that follows, be lost in silence."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+class _News(io.FileIO):
+    """stderr: what is said there is news and no result, so that a place which cannot take it stops no work."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or 0
+        except BrokenPipeError:
+            raise
+        except OSError:
+            return memoryview(data).nbytes
+
+
+def _open_streams() -> None:
+    """Streams that the caller closed lead nowhere: else a file of the store could get one of their numbers."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+    if sys.__stdout__ is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - it has no path, and stays
+    raw = io.BufferedWriter(_News(2, "w", closefd=False))
+    encoding = sys.stderr.encoding if sys.__stderr__ is not None else "utf-8"
+    sys.stderr = io.TextIOWrapper(raw, encoding=encoding, line_buffering=True)
+
+
+_ended_by: list[int] = []  # the first SIGTERM or SIGHUP; others that follow it end nothing sooner
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """SIGTERM and SIGHUP end a run as Ctrl-C does."""
+    if _ended_by:
+        return
+    _ended_by.append(number)
+    interrupt = signal.getsignal(signal.SIGINT)  # asyncio has one of its own, which lets tasks clean up
+    if callable(interrupt):
+        interrupt(signal.SIGINT, frame)
+    else:
+        raise KeyboardInterrupt
 
 
 def entry() -> None:
     """The `orch` program."""
+    _open_streams()
+    os.umask(0o022)  # modes end in builds and outputs: they may not depend on who runs it
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # ignored: nohup
+            signal.signal(number, _end)
     gc.set_threshold(50_000)  # what is imported at the start is no garbage: looking for some takes a tenth of the time
     try:
         status = exit_status(sys.argv[1:])
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that flushing at exit finds a place
+        _to_nowhere(sys.stdout)  # so that flushing at exit finds a place
         status = 141
     sys.exit(status)

@@ -25,7 +25,7 @@ DEFAULT_JOBS = 2
 
 def add_place_arguments(parser: argparse.ArgumentParser) -> None:
     """`--store` and `--json`, which every verb has."""
-    parser.add_argument("--store", type=Path, metavar="DIR", help="the store (else $ORCH_STORE, else the project's)")
+    parser.add_argument("--store", type=_directory, metavar="DIR", help="the store (else $ORCH_STORE, else the project's)")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
 
 
@@ -57,11 +57,11 @@ class Opened:
     recipes: Recipes
     store_root: Path
 
-    def store(self) -> Layout:
-        """The store, made if it is not there."""
+    def store(self, *, create: bool = True) -> Layout:
+        """The store, made if it is not there; without `create` it is only read, and may be absent."""
         from orchestrator.store import open_store
 
-        return open_store(self.store_root)
+        return open_store(self.store_root, create=create)
 
     def graph(self, goals: Sequence[str], settings: Sequence[str], *, showing: bool = False) -> Graph:
         """The goals' graph under the settings given; for `showing`, versions that are not locked are in it too."""
@@ -122,6 +122,13 @@ def open_project(arguments: argparse.Namespace) -> Opened:
     project = find_project(here)
     store = arguments.store or os.environ.get("ORCH_STORE") or project.store or project.root / "store"
     return Opened(project=project, recipes=load_recipes(project), store_root=Path(store).absolute())
+
+
+def _directory(text: str) -> Path:
+    """An argparse type: a path, which "" is not: that would be the working directory."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty")
+    return Path(text)
 
 
 def positive(text: str) -> int:

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     opened = open_project(arguments)
     graph = opened.graph(arguments.goals, arguments.settings)
-    layout = opened.store()
+    layout = opened.store(create=False)
     plan = make_plan(graph, StoreKnown(layout=layout))
     show_plan(graph, plan, layout, as_json=arguments.json, verb="plan")
     return 0

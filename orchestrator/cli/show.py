@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     opened.refuse_unknown(arguments.name)
     recipe = opened.recipes[arguments.name]
     graph = opened.graph([arguments.name], arguments.settings, showing=True)
-    document = _document(recipe, graph, opened.store())
+    document = _document(recipe, graph, opened.store(create=False))
     if arguments.json:
         from orchestrator.cli.document import print_document
 

@@ -91,7 +91,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the sub-verb."""
     opened = open_project(arguments)
-    layout = opened.store()
+    layout = opened.store(create=arguments.what != "ls")
     if arguments.what == "add":
         return _add(opened, layout, arguments)
     if arguments.what == "verify":

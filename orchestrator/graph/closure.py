@@ -46,7 +46,9 @@ def _check(node: Node, keys: Mapping[str, Digest]) -> dict[str, Any]:
     assert node.check is not None
     return {
         "script": node.check.script,
-        "files": [{"name": file.name, "sha256": file.sha256} for file in node.check.files],
+        "files": [
+            {"name": file.name, "sha256": file.sha256, "executable": file.executable} for file in node.check.files
+        ],
         "inputs": {name: str(keys[name]) for name in node.check.inputs},
     }
 

@@ -28,8 +28,8 @@ def _source(source: Source) -> dict[str, Any]:
     return {**pin, "file_name": source.file_name, "unpack": source.unpack}
 
 
-def _files(files: Sequence[LocalFile]) -> list[dict[str, str]]:
-    return [{"name": file.name, "sha256": file.sha256} for file in files]
+def _files(files: Sequence[LocalFile]) -> list[dict[str, Any]]:
+    return [{"name": file.name, "sha256": file.sha256, "executable": file.executable} for file in files]
 
 
 def derivation_document(node: Node, inputs: Mapping[str, Digest]) -> dict[str, Any]:

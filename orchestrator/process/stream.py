@@ -23,9 +23,11 @@ from pathlib import Path
 from threading import Event
 
 from orchestrator.errors import MachineError
+from orchestrator.process.program import find_program
 
 _CHUNK = 1 << 16
 _LOOK = 0.05  # seconds between two looks at the stop event
+_RESTORED = {signal.SIGPIPE, signal.SIGXFSZ}  # what Popen sets back
 _PATIENCE = 10.0  # seconds for the killed to be gone, and for output to end after its writers did
 
 
@@ -81,7 +83,7 @@ def _start(argv: Sequence[str], env: Mapping[str, str], cwd: Path, output: int) 
     # A session of its own: Ctrl-C on the terminal reaches only the caller, who then decides.
     try:
         return subprocess.Popen(
-            list(argv),
+            [*_unignore(), *argv],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -93,6 +95,19 @@ def _start(argv: Sequence[str], env: Mapping[str, str], cwd: Path, output: int) 
         raise MachineError(
             f"{argv[0]} could not be started", where=str(cwd), why=error.strerror or str(error)
         ) from error
+
+
+def _unignore() -> tuple[str, ...]:
+    """What to put before a command so that it ignores and blocks no signal, whatever the caller does.
+
+    Under nohup SIGHUP is ignored, in a script's background SIGINT and SIGQUIT, and a program passes that on to all it
+    starts. Popen resets only what Python itself ignores; more would be Python code between fork and exec.
+    """
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    ignored = {number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN}
+    if not blocked and ignored <= _RESTORED:
+        return ()
+    return (str(find_program("env")), "--default-signal", "--")  # it unblocks them too
 
 
 def _deadline(began: float, timeout: float | None) -> float | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from urllib.parse import unquote, urlsplit
 
 from orchestrator.recipe.lines import FieldPath
@@ -22,6 +24,7 @@ FORMS = {
     "http": re.compile(r"//(?:localhost|127[.0-9]+|\[::1\])(?::\d+)?/[^#]*[^/#]"),  # this machine's own, for tests
     "file": re.compile(r".*[^/]"),
 }
+_RESERVED, _ANOTHER = "/build/.orch is orch's own: the build's script lies there", "choose another name"
 _SPELT = {"pypi": "pypi:PROJECT/FILE", "debian": "debian:POOL-PATH", "https": "https://HOST/PATH", "file": "file:PATH"}
 
 
@@ -45,6 +48,11 @@ def parts_of(document: Document, origin: str) -> Parts:
         check=own.check or document.check,
         inputs_field=f"{origin}.inputs" if own.inputs else "inputs",
     )
+
+
+def reserved(path: str) -> bool:
+    """Whether a relative path is /build/.orch, where the build's own script lies, or below it."""
+    return posixpath.normpath(path).split("/")[0] == ".orch"
 
 
 def leaves(path: str) -> bool:
@@ -77,6 +85,8 @@ def _source(entry: SourceEntry, path: FieldPath, locked: bool) -> Iterator[Probl
         yield Problem((*path, "size"), f"size is {entry.size} bytes")
     if entry.unpack is not None and leaves(entry.unpack):
         yield Problem((*path, "unpack"), f"{entry.unpack} leaves /build", "name a directory below /build")
+    if reserved(entry.unpack or file_name(entry.from_)):
+        yield Problem((*path, "unpack" if entry.unpack else "from"), _RESERVED, _ANOTHER)
     if entry.tree is not None and entry.unpack == "":
         yield Problem((*path, "unpack"), "a source pinned by tree is unpacked", "pin the file by sha256 instead")
 
@@ -105,6 +115,31 @@ def _requires(version: Version, path: FieldPath) -> Iterator[Problem]:
                 yield Problem((*at, "version"), f"not a version requirement: {need.version!r}", hint)
 
 
+def _same_place(document: Document, name: str) -> Iterator[Problem]:
+    """Of two sources that are there together, one would replace the other's file."""
+    for (_, first), (index, entry) in combinations(enumerate(document.versions[name].sources), 2):
+        if any(entry.when.get(option, value) != value for option, value in first.when.items()):
+            continue
+        path: FieldPath = ("versions", name, "sources", index, "from")
+        kept = file_name(entry.from_)
+        if entry.from_ == first.from_ and (entry.sha256, entry.tree) != (first.sha256, first.tree):
+            yield Problem(path, f"{entry.from_} is there already, pinned otherwise", "leave one of them out")
+        elif entry.unpack == first.unpack == "" and kept == file_name(first.from_):
+            yield Problem(path, f"another source is /build/{kept} already", "choose one by when, or unpack one")
+
+
+def _reserved_files(document: Document) -> Iterator[Problem]:
+    for name, version in document.versions.items():
+        for index, patch in enumerate(version.patches):
+            if reserved(patch):
+                yield Problem(("versions", name, "patches", index), _RESERVED, _ANOTHER)
+    for prefix, table in (((), document), (("vendor",), document.vendor), (("source",), document.source)):
+        for step, script in (("build", table.build), ("check", table.check)):
+            for index, file in enumerate(script.files if script else ()):
+                if reserved(file):
+                    yield Problem((*prefix, step, "files", index), _RESERVED, _ANOTHER)
+
+
 def _version(document: Document, name: str, known: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
     version = document.versions[name]
     path: FieldPath = ("versions", name)
@@ -116,6 +151,7 @@ def _version(document: Document, name: str, known: Mapping[str, Sequence[str]]) 
             yield Problem((*path, "reads", index), f"reads an unknown option {option!r}", hint)
     yield from _when(version.when, (*path, "when"), known)
     yield from _requires(version, path)
+    yield from _same_place(document, name)
     for index, entry in enumerate(version.sources):
         at = (*path, "sources", index)
         yield from _source(entry, at, version.locked)
@@ -183,6 +219,7 @@ def problems(document: Document, directory: str, globals_: Mapping[str, Sequence
         found.append(Problem(("versions",), "no versions"))
     found += _options(document, globals_)
     found += _tables(document)
+    found += _reserved_files(document)
     known = {**globals_, **{name: tuple(option.values) for name, option in document.options.items()}}
     for name in document.versions:
         found += _version(document, name, known)

@@ -51,7 +51,12 @@ def _files(document: Document, directory: Path) -> tuple[dict[str, LocalFile], l
             there = [p.relative_to(directory).as_posix() for p in sorted(directory.rglob("*")) if p.is_file()]
             wrong.append(Problem(field, found, suggestion(name, [p for p in there if p != FILE], label="files there")))
         elif name not in files:
-            files[name] = LocalFile(name=name, sha256=sha256_file(found).hex, path=found)
+            files[name] = LocalFile(
+                name=name,
+                sha256=sha256_file(found).hex,
+                path=found,
+                executable=bool(found.stat().st_mode & 0o100),
+            )
     return files, wrong
 
 

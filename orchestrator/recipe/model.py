@@ -24,11 +24,12 @@ STRICT: dict[str, object] = {"strict": True, "extra": "forbid", "alias_generator
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalFile:
-    """A patch or helper file beside the recipe. Its content is in the key by hash, its place on the host is not."""
+    """A patch or helper file beside the recipe. Its text and whether it can be run are in the key, its place is not."""
 
     name: str
     sha256: str
     path: Path
+    executable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,7 @@ CHAIN_ENVIRONMENT: Mapping[str, str] = {
 }
 
 # $1 orch's pid, $2 the run's directory, $3 user namespaces left, $4 lower directories, $5 bwrap; then the command.
+# The hard limits allow for these ones: diagnosis.check_limits was asked.
 # First: is orch still there? It can die before the parent-death signals are set, and nobody would be told.
 # /dev is read-only first because a build started by the real root owns the host's device nodes and could chmod them.
 START = """\
@@ -42,6 +43,10 @@ umask 022
 ulimit -c 0
 ulimit -S -n 1024
 ulimit -S -s 8192
+ulimit -S -f unlimited
+ulimit -S -t unlimited
+ulimit -S -d unlimited
+ulimit -S -v unlimited
 while read -r procs; do echo 0 >"$procs"; done <"$run"/joins
 if [ -w /proc/sys/user/max_user_namespaces ]; then echo "$users" >/proc/sys/user/max_user_namespaces; fi
 mount --rbind -o ro /dev /dev

@@ -3,12 +3,41 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
+
+from orchestrator.errors import MachineError
 
 _CLONE = "kernel/unprivileged_userns_clone"
 _COUNT = "user/max_user_namespaces"
 _APPARMOR = "kernel/apparmor_restrict_unprivileged_userns"
+
+# The soft limits that the chain sets, so that a build sees the same ones everywhere; the caller's hard limits must
+# allow for them, since a build that ends at a lower one would look like the recipe's failure.
+# resource: (what it bounds, its option of ulimit, the unit of that in bytes, needed in that unit; None: no bound)
+_LIMITS: dict[int, tuple[str, str, int, int | None]] = {
+    resource.RLIMIT_NOFILE: ("open files", "n", 1, 1024),
+    resource.RLIMIT_STACK: ("the stack, in KiB", "s", 1024, 8192),
+    resource.RLIMIT_FSIZE: ("a file's size, in bytes", "f", 1, None),
+    resource.RLIMIT_CPU: ("processor seconds", "t", 1, None),
+    resource.RLIMIT_DATA: ("a program's data, in KiB", "d", 1024, None),
+    resource.RLIMIT_AS: ("address space, in KiB", "v", 1024, None),
+}
+
+
+def check_limits(*, get: Callable[[int], tuple[int, int]] = resource.getrlimit) -> None:
+    """Raise MachineError for a hard limit of the caller's that is lower than what every build gets."""
+    for number, (what, option, unit, needed) in _LIMITS.items():
+        hard = get(number)[1]
+        if hard == resource.RLIM_INFINITY or (needed is not None and hard >= needed * unit):
+            continue
+        wanted = "unlimited" if needed is None else str(needed)
+        raise MachineError(
+            f"the hard limit on {what} is {hard // unit}, and a build needs {wanted}",
+            why="every build gets the same limits, and a process cannot have more than its hard limit",
+            hint=f"raise it (ulimit -H{option}, /etc/security/limits.conf) or start orch from a shell without it",
+        )
 
 
 def read_setting(name: str) -> str | None:

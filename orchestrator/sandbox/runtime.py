@@ -16,7 +16,7 @@ from orchestrator.errors import MachineError
 from orchestrator.process import Ended, Ending, find_program, stream
 from orchestrator.sandbox import bubblewrap
 from orchestrator.sandbox.cgroup import Cage, cage
-from orchestrator.sandbox.diagnosis import diagnose
+from orchestrator.sandbox.diagnosis import check_limits, diagnose
 from orchestrator.sandbox.output import Output
 from orchestrator.sandbox.seccomp import filter_program
 from orchestrator.sandbox.skeleton import write_skeleton
@@ -42,6 +42,7 @@ def run(
     MachineError: the command was never started, or was killed from outside.
     """
     bubblewrap.check(spec)
+    check_limits()
     with ExitStack() as stack:
         scratch = stack.enter_context(_scratch(work))
         limits = stack.enter_context(cage(spec.limits))

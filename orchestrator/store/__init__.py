@@ -19,6 +19,7 @@ from orchestrator.store.realisations import (
     latest_realisation,
     read_check,
     read_realisation,
+    recent_realisations,
     write_check,
     write_realisation,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "read_manifest",
     "read_realisation",
     "read_source_note",
+    "recent_realisations",
     "refuse_link",
     "source_file",
     "staging",

@@ -107,12 +107,13 @@ def safe_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._+-]", "-", text)[:80].lstrip(".") or "-"
 
 
-def open_store(root: Path) -> Layout:
-    """The store at `root`, made if it is not there. Raise MachineError: no permission, no space, not a directory, a
+def open_store(root: Path, *, create: bool = True) -> Layout:
+    """The store at `root`, made if it is not there, or without `create` only read: an absent one is empty. Raise MachineError: no permission, no space, not a directory, a
     directory that is something else, or a store made by a newer orch."""
     with disk("open the store", root):
         try:
-            root.mkdir(parents=True, exist_ok=True)
+            if create or os.path.lexists(root):
+                root.mkdir(parents=True, exist_ok=True)
         except FileExistsError as error:
             raise MachineError(
                 f"{root} is not a store",
@@ -121,20 +122,21 @@ def open_store(root: Path) -> Layout:
                 hint="choose a directory with --store or ORCH_STORE",
             ) from error
         layout = Layout(root.resolve())
-        if not os.access(layout.root, os.R_OK | os.W_OK | os.X_OK):
+        if create and not os.access(layout.root, os.R_OK | os.W_OK | os.X_OK):
             raise MachineError(
                 f"cannot write to the store {root}",
                 where=str(root),
                 why="permission denied, or the file system is mounted read-only",
                 hint="make it yours, or choose another with --store or ORCH_STORE",
             )
-        _settle_schema(layout)
-        for name in _DIRECTORIES:
+        if create or layout.root.exists():
+            _settle_schema(layout, create)
+        for name in _DIRECTORIES if create else ():
             (layout.root / name).mkdir(exist_ok=True)
     return layout
 
 
-def _settle_schema(layout: Layout) -> None:
+def _settle_schema(layout: Layout, create: bool) -> None:
     file = layout.root / _SCHEMA_FILE
     try:
         text = file.read_text(encoding="ascii", errors="replace").strip()
@@ -157,6 +159,8 @@ def _settle_schema(layout: Layout) -> None:
             why="its schema file holds something else" if text else "it is a directory with other things in it",
             hint="choose an empty directory with --store or ORCH_STORE",
         )
+    if not create:
+        return
     new = layout.root / f"{_NEW}{os.getpid()}-{os.urandom(4).hex()}"
     try:
         write_file(new, f"{_SCHEMA}\n".encode())

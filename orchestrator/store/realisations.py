@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,8 @@ from orchestrator.store.records import mapping, number, read_record, replace_fil
 Kind = Literal["derivation", "build", "check"]
 
 _KINDS = ("derivation", "build", "check")
-_HEX = re.compile(rb"[0-9a-f]{64}")
+_HEX = re.compile(r"[0-9a-f]{64}")
+RECENT = 8  # successes of one recipe that are remembered by name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,9 @@ def write_realisation(layout: Layout, realisation: Realisation) -> None:
     if realisation.output is not None:
         hint = _latest(layout, realisation.name, realisation.kind)
         with suppress(MachineError):  # the next success writes it again
-            replace_file(layout, hint, realisation.key.hex.encode())
+            key = realisation.key.hex
+            keys = [key, *(other for other in _recent_keys(hint) if other != key)][:RECENT]
+            replace_file(layout, hint, "".join(f"{key}\n" for key in keys).encode())
 
 
 def read_check(layout: Layout, key: Digest) -> Realisation | None:
@@ -61,17 +64,26 @@ def write_check(layout: Layout, check: Realisation) -> None:
     _write(layout, layout.checks, check)
 
 
+def recent_realisations(layout: Layout, name: str, kind: Kind = "derivation") -> Iterator[Realisation]:
+    """The last successes of the recipe `name`, newest first, whatever their options; at most `RECENT`. A hint: some may
+    be missing, and outputs may be gone. Raise MachineError only if a record may not be read."""
+    for key in _recent_keys(_latest(layout, name, kind)):
+        found = read_realisation(layout, Digest("blake3", key))
+        if found is not None and found.name == name:
+            yield found
+
+
 def latest_realisation(layout: Layout, name: str, kind: Kind = "derivation") -> Realisation | None:
-    """The newest success of the recipe `name`, whatever its options, or None. A hint: it may be lost, and its output
-    may be gone. Raise MachineError only if the record may not be read."""
+    """The newest of `recent_realisations`, or None."""
+    return next(recent_realisations(layout, name, kind), None)
+
+
+def _recent_keys(hint: Path) -> list[str]:
     try:
-        data = _latest(layout, name, kind).read_bytes()
+        data = hint.read_text(encoding="ascii", errors="replace")
     except OSError:
-        return None
-    if not _HEX.fullmatch(data):
-        return None
-    found = read_realisation(layout, Digest("blake3", data.decode()))
-    return found if found is not None and found.name == name else None
+        return []
+    return [line for line in data.splitlines() if _HEX.fullmatch(line)]
 
 
 def _latest(layout: Layout, name: str, kind: Kind) -> Path:

@@ -33,7 +33,7 @@ def add_root(layout: Layout, link: Path, digest: Digest, label: str) -> None:
     """Make `link` a symbolic link to the object's tree, at once if there is one already, and register it. Raise
     UsageError if something else is at `link`, which stays; MachineError."""
     link = Path(os.path.abspath(link))  # noqa: PTH100 - resolve() would follow the link itself
-    refuse_link(link)
+    refuse_link(layout, link)
     # Registered first: a link that nobody knows of would keep nothing.
     write_record(layout, _registration(layout, link), {"link": str(link), "label": label})
     with disk("link", link):
@@ -45,8 +45,17 @@ def add_root(layout: Layout, link: Path, digest: Digest, label: str) -> None:
             new.unlink(missing_ok=True)
 
 
-def refuse_link(link: Path) -> None:
-    """Raise UsageError if what is at `link` is no symbolic link: a result link replaces nothing else."""
+def refuse_link(layout: Layout, link: Path) -> None:
+    """Raise UsageError if `link` lies in the store, perhaps by way of another result link, or if what is there is no
+    symbolic link: a result link replaces nothing else."""
+    place = Path(os.path.realpath(link.parent))  # resolve() raises at links in a circle
+    if place.is_relative_to(layout.root):
+        raise UsageError(
+            f"{link} lies in the store",
+            where=str(place),
+            why="what is in the store is never changed",
+            hint="name a path outside of it",
+        )
     if os.path.lexists(link) and not link.is_symlink():
         raise UsageError(
             f"{link} is there already and is no symbolic link",

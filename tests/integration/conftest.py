@@ -82,7 +82,6 @@ def fresh(base_store: Path, tmp_path: Path) -> Iterator[Project]:
     sources_alone(base_store, tmp_path / "store")
     project = empty_project(tmp_path / "project", tmp_path / "store")
     write_stack(project)
-    project.done("list")  # makes the store's own directories
     yield project
     unlock(project.store)
     nothing_left(project)

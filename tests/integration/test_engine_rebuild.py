@@ -92,3 +92,20 @@ def test_a_second_build_that_fails_is_not_the_same(project: Project) -> None:
     assert result.status == 5
     assert "picky: building picky 1.0 failed (" in result.err
     assert project.path("picky").is_dir()
+
+
+def test_the_umask_of_who_builds_is_not_seen(project: Project) -> None:
+    script = 'mkdir -p "$OUT/opt"\nfind /build / -xdev -path /proc -prune -o -printf "%m %p\\n" | sort > "$OUT/opt/modes"'
+    project.simple("modes", script)
+    project.edit("modes", "[build]\n", '[build]\nfiles = ["some/helper"]\n')
+    helper = project.recipe("modes").parent / "some/helper"
+    helper.parent.mkdir()
+    helper.write_text("helps\n")
+    before = os.umask(0o022)
+    try:
+        project.done("build", "modes")
+        os.umask(0o077)
+        project.done("build", "modes", "--rebuild")
+    finally:
+        os.umask(before)
+    assert "644 /build/some/helper\n" in (project.path("modes") / "opt/modes").read_text()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import resource
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -167,3 +169,22 @@ def test_probe_names_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         probe()
     assert caught.value.what == "the program bwrap is not installed"
     assert caught.value.hint == "on Debian or Ubuntu: apt-get install bubblewrap"
+
+
+def test_the_callers_signals_and_soft_limits_are_not_seen(caller_box: Box) -> None:
+    """As under nohup, and in a shell with small limits of its own."""
+    ask = "grep -E '^Sig(Ign|Blk)' /proc/self/status; ulimit -S -n; ulimit -S -f; ulimit -S -t; ulimit -S -d"
+    usual = caller_box.bash(ask).text
+    assert usual.split() == ["SigBlk:", "0" * 16, "SigIgn:", "0" * 16, "1024", *["unlimited"] * 3]
+    numbers = (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_CPU, resource.RLIMIT_DATA)
+    limits = [resource.getrlimit(number) for number in numbers]
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        for number, (_, hard), soft in zip(numbers, limits, (512, 1 << 24, 3600, 1 << 32), strict=True):
+            resource.setrlimit(number, (soft, hard))
+        said = caller_box.bash(ask).text
+    finally:
+        signal.signal(signal.SIGHUP, before)
+        for number, limit in zip(numbers, limits, strict=True):
+            resource.setrlimit(number, limit)
+    assert said == usual

@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from archive_makers import PACKERS, directory, hardlink, member, symlink, tar, tree
+from archive_makers import PACKERS, deb, directory, hardlink, member, symlink, tar, tree, zipped
 
 from orchestrator.archive import unpack
 from orchestrator.errors import SourceError
@@ -138,3 +138,20 @@ def test_two_archives_may_share_a_destination_but_no_file(tmp_path: Path) -> Non
     with pytest.raises(SourceError) as raised:
         unpack(two, tmp_path / "out", file_name="2.tar", strip=False)
     assert (raised.value.what, raised.value.why) == ("entry 'd/one' of 2.tar is refused", "a file is there already")
+
+
+@pytest.mark.parametrize("packer", ["tar", "zip", "deb"])
+def test_all_that_is_unpacked_has_one_time(tmp_path: Path, packer: str) -> None:
+    """make regenerates what is older than its prerequisites: times of extraction would differ by chance."""
+    if packer == "tar":
+        unpack(put(tmp_path, "a", tar(*SOURCE)), tmp_path / "out", file_name="a.tar", strip=True)
+    elif packer == "zip":
+        data = zipped(("b/c/x", b"x"), ("a", b"a"), ("b/y", b"y"))
+        unpack(put(tmp_path, "a", data), tmp_path / "out", file_name="a.zip", strip=False)
+    else:  # two, the second into the first one's directories
+        for name in ("x", "y"):
+            archive = put(tmp_path, name, deb(member(f"./usr/lib/{name}", b""), symlink(f"./usr/{name}", "lib")))
+            unpack(archive, tmp_path / "out", file_name="a.deb", strip=False)
+    found = [tmp_path / "out", *(tmp_path / "out").rglob("*")]
+    assert len(found) >= 6
+    assert {path.lstat().st_mtime_ns for path in found} == {315532800 * 10**9}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -754,3 +756,59 @@ def test_a_reader_that_goes_away_is_no_error(cli: Cli) -> None:
     )
     assert done.stderr == ""
     assert done.stdout.strip() in ("141", "0")  # it may all have been written before the reader went
+
+
+@pytest.mark.parametrize(
+    ("command", "streams", "status", "said"),
+    [
+        ("show lib", ">&-", 0, ""),
+        ("show lib", "2>&-", 0, "lib"),
+        ("show lib", "<&- >&- 2>&-", 0, ""),
+        ("show lib", "2>/dev/full", 0, "lib"),
+        ("show lib", ">/dev/full", 4, "error: No space left on device"),
+        ("show nope", "2>/dev/full", 2, ""),
+        ("show nope", "2>&-", 2, ""),
+        ("show nope --json", ">&-", 2, ""),
+        ("show nope --json", ">/dev/full", 2, "error: there is no recipe 'nope'"),
+    ],
+)
+def test_streams_that_take_nothing(cli: Cli, command: str, streams: str, status: int, said: str) -> None:
+    result = cli.run(*command.split(), before=("sh", "-c", f'exec "$@" {streams}', "sh"))
+    text = result.out + result.err
+    assert (result.status, text[: len(said)] if said else text) == (status, said)
+    assert "Traceback" not in text
+    assert "Exception" not in text
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("ignored", ["", "trap '' INT; "])
+def test_a_signal_is_told_to_scripts_too(cli: Cli, number: signal.Signals, ignored: str) -> None:
+    code = (
+        "import os, asyncio; from orchestrator.cli import main\n"
+        f"async def wait(): asyncio.get_running_loop().call_later(0.1, os.kill, os.getpid(), {int(number)}); "
+        "await asyncio.sleep(9)\n"
+        "main.run = lambda _: asyncio.run(wait()); main.entry()"
+    )
+    done = subprocess.run(
+        ["sh", "-c", f'{ignored}exec "$@"', "sh", sys.executable, "-c", code, "build", "app", "--json"],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (128 + number, "")
+    error = json.loads(done.stdout)["error"]
+    assert (error["code"], error["what"]) == ("interrupted", "interrupted; what was finished is kept")
+
+
+def test_nohup_is_respected(cli: Cli) -> None:
+    code = (
+        "import os, signal; from orchestrator.cli import main\n"
+        "main.run = lambda _: os.kill(os.getpid(), signal.SIGHUP) or 0; main.entry()"
+    )
+    done = subprocess.run(
+        ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", sys.executable, "-c", code, "list"],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        check=False,
+    )
+    assert done.returncode == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import re
 from pathlib import Path
 
@@ -219,3 +221,39 @@ def test_the_real_recipes_can_be_asked(
     status, out = in_process(*command.split(" "))
     assert status == 0
     assert len(out.splitlines()) > 5
+
+
+QUESTIONS = ("plan app", "list", "show lib", "source ls")
+
+
+def test_a_question_makes_no_store(cli: Cli) -> None:
+    for question in QUESTIONS:
+        assert cli.run(*question.split()).status == 0, question
+    assert not cli.store.exists()
+    cli.store.mkdir()
+    for question in QUESTIONS:
+        assert cli.run(*question.split()).status == 0, question
+    assert list(cli.store.iterdir()) == []
+
+
+def test_a_question_reads_a_store_that_cannot_be_written(cli: Cli) -> None:
+    assert cli.run("source", "add", "recipes/lib/lib.txt").status == 0
+    mount = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+    rights = ("--user", "--map-root-user") if os.geteuid() else ()
+    before = ("unshare", *rights, "--mount", "sh", "-c", mount, str(cli.store))
+    if subprocess.run([*before, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    for question in QUESTIONS:
+        result = cli.run(*question.split(), before=before)
+        assert (result.status, result.err) == (0, ""), question
+    result = cli.run("build", "app", before=before)
+    assert result.status == 4
+
+
+def test_an_empty_name_of_a_store(cli: Cli) -> None:
+    result = cli.run("list", "--store", "")
+    assert (result.status, result.out) == (2, "")
+    assert result.err.startswith("error: argument --store: it is empty\n")
+    (cli.root / "empty").mkdir()
+    assert cli.run("list", ORCH_STORE="", cwd=cli.root / "empty").status == 0
+    assert list((cli.root / "empty").iterdir()) == []

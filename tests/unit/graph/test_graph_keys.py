@@ -87,10 +87,10 @@ def test_the_schema_of_the_sandbox_is_that_of_the_sandbox() -> None:
 
 def test_golden_keys() -> None:
     assert canonical_json(derivation_document(NODE, {"base": OUTPUT})).decode() == (
-        '{"builder":"script","files":[{"name":"helper.py","sha256":"' + "22" * 32 + '"}],'
+        '{"builder":"script","files":[{"executable":false,"name":"helper.py","sha256":"' + "22" * 32 + '"}],'
         '"flags":["--prefix=/usr/local/ucx","--verbs"],"inputs":{"base":"blake3:' + "55" * 32 + '"},'
         '"kind":"derivation","name":"ucx","options":{"cuda":"12","verbs":"on"},'
-        '"patches":[{"name":"fix.patch","sha256":"'
+        '"patches":[{"executable":false,"name":"fix.patch","sha256":"'
         + "11"
         * 32
         + '"}],"platform":"x86_64-linux","sandbox":1,"schema":1,'
@@ -99,10 +99,10 @@ def test_golden_keys() -> None:
     )
     assert {name: digest.hex for name, digest in derivation_keys(GRAPH).items()} == {
         "base": "084ae4fc0d987efaf9bfcc476bc7958ef27e0e08e92121784a940c5ff4b9e976",
-        "ucx": "52db76cd86354fab6c6e45e7af970e78aeff157eb30b37bc633545eeaeb1675c",
+        "ucx": "30da1d284f3ed6f2f6156e7c1154e1d7bb9eb60d0512c5e53f16ec58c3e90aba",
     }
-    assert check_key(GRAPH).hex == "abfb3159b28647817534b111e5a6e86f2b6d2aaeb128b43110f22a9f2c4c9aab"
-    assert goal_key(GRAPH).hex == "e8f485e683c1c01e80a9d016371db8bee1b08bc28c17e2141ef59e41ea27b11a"
+    assert check_key(GRAPH).hex == "085a4388fa2dd54360c2ef5031b3247f27ef22d06e9686fef64aa63c9d748ea3"
+    assert goal_key(GRAPH).hex == "617d65e41d1f91138c4fc8f2fefba79035b22a570b2c3b5b7a9bbb4e1d912b72"
 
 
 @pytest.mark.parametrize(
@@ -123,6 +123,7 @@ def test_golden_keys() -> None:
         {"sources": ()},
         {"patches": ()},
         {"patches": (replace(PATCH, sha256="12" * 32),)},
+        {"files": (replace(HELPER, executable=True),)},
         {"patches": (PATCH, replace(PATCH, name="b.patch"))},
         {"files": (replace(HELPER, sha256="23" * 32),)},
         {"files": (replace(HELPER, name="other.py"),)},

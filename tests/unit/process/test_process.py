@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -135,3 +136,19 @@ def test_stream_leaves_no_descriptor_and_ignores_no_signal(tmp_path: Path) -> No
     stream(["/bin/grep", "SigIgn", "/proc/self/status"], env={}, cwd=tmp_path, on_bytes=got.extend)
     assert int(got.split()[1], 16) == 0
     assert list(Path("/proc/self/fd").iterdir()) == before
+
+
+def test_ignored_and_blocked_signals_are_not_passed_on(tmp_path: Path) -> None:
+    """As under nohup, in a script's background, and from a thread that blocks signals."""
+    said: list[bytes] = []
+    numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1})
+    try:
+        command = ["grep", "-E", "^Sig(Ign|Blk)", "/proc/self/status"]
+        stream(command, env=ENVIRONMENT, cwd=tmp_path, on_bytes=said.append)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+    assert b"".join(said).split() == [b"SigBlk:", b"0" * 16, b"SigIgn:", b"0" * 16]

@@ -192,3 +192,62 @@ def test_the_validator_is_not_imported_before_a_file_is_parsed() -> None:
     code = f"import sys, {rooms}; print('pydantic' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+ORCHS_OWN = "/build/.orch is orch's own: the build's script lies there"
+
+
+@pytest.mark.parametrize("name", [".orch/build.sh", "./.orch/x", ".orch"])
+@pytest.mark.parametrize(("old", "field"), [("fix.patch", f"{V}.patches[0]"), ("check.c", "check.files[0]")])
+def test_the_directory_of_orchs_own_files_is_reserved(
+    load: Load, project: Project, name: str, old: str, field: str
+) -> None:
+    file = project.root / "recipes/ucx" / (name if "/" in name else "x")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("x")
+    document = refused(load, f'"{old}"', f'"{name}"')
+    assert (document["where"].partition(": ")[2], document["what"]) == (field, ORCHS_OWN)
+
+
+@pytest.mark.parametrize("unpack", [".orch", "./.orch/x"])
+def test_nothing_is_unpacked_over_orchs_own_files(load: Load, unpack: str) -> None:
+    document = refused(load, 'unpack = ""', f'unpack = "{unpack}"')
+    assert (document["where"].partition(": ")[2], document["what"]) == (f"{V}.sources[1].unpack", ORCHS_OWN)
+    document = refused(load, "cuda-12.whl", ".orch")
+    assert (document["where"].partition(": ")[2], document["what"]) == (f"{V}.sources[1].from", ORCHS_OWN)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        ("/usr/local/ucx\" }", "/usr\\u0000\" }", "runtime.env.UCX_HOME"),
+        ("--prefix=/usr", "--prefix=\\u0000/usr", f"{V}.flags[0]"),
+        ("--with-verbs", "--with\\u0000", "options.verbs.values.on.flags[0]"),
+    ],
+)
+def test_no_string_holds_a_nul(load: Load, old: str, new: str, field: str) -> None:
+    document = refused(load, old, new)
+    assert (document["where"].partition(": ")[2], document["what"]) == (field, "a string holds a NUL character")
+
+
+def test_two_sources_in_one_place(load: Load) -> None:
+    def second(name: str, sha: str, cuda: str = "", unpack: str = "") -> tuple[str, str]:
+        when = f'when = {{ cuda = "{cuda}" }}\n' if cuda else ""
+        entry = f'[[versions."1.13.1".sources]]\nfrom = "{name}"\nsha256 = "{sha}"\nunpack = "{unpack}"\n{when}'
+        return "[runtime]\n", f"{entry}[runtime]\n"
+
+    first, other = "pypi:cuda/cuda-12.whl", "cd" * 32
+    for name, sha, cuda, unpack, what in (
+        (first, other, "", "", f"{first} is there already, pinned otherwise"),
+        (first, other, "", "elsewhere", f"{first} is there already, pinned otherwise"),
+        (first, SHA, "12", "", "another source is /build/cuda-12.whl already"),
+        ("https://example.org/cuda-12.whl", other, "", "", "another source is /build/cuda-12.whl already"),
+    ):
+        document = refused(load, *second(name, sha, cuda, unpack))
+        assert (document["where"].partition(": ")[2], document["what"]) == (f"{V}.sources[2].from", what)
+    for name, sha, cuda, unpack in (
+        (first, other, "13", ""),
+        ("https://example.org/cuda-12.whl", other, "", "elsewhere"),
+        ("https://example.org/cuda-13.whl", other, "", ""),
+    ):
+        assert len(load(*second(name, sha, cuda, unpack)).versions["1.13.1"].sources) == 3

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import resource
 from pathlib import Path
 
 import pytest
 
 from orchestrator.errors import MachineError
 from orchestrator.sandbox.cgroup import Hierarchy, cage, hierarchies
-from orchestrator.sandbox.diagnosis import diagnose
+from orchestrator.sandbox.diagnosis import check_limits, diagnose
 from orchestrator.sandbox.output import Output, readable
 from orchestrator.sandbox.skeleton import write_skeleton
 from orchestrator.sandbox.spec import SOURCE_DATE_EPOCH, Bind, Limits
@@ -147,3 +148,15 @@ def test_diagnosis(said: str, settings: dict[str, str], why: str, hint: str) -> 
     found = diagnose(said, setting=settings.get)
     assert found[0].startswith(why) or why in found[0]
     assert hint in found[1]
+
+
+def test_a_hard_limit_that_is_too_low_is_named_with_its_remedy() -> None:
+    without, low = resource.RLIM_INFINITY, {resource.RLIMIT_NOFILE: 512, resource.RLIMIT_FSIZE: 1 << 20}
+    check_limits(get=lambda number: (1, 1024 if number == resource.RLIMIT_NOFILE else without))
+    with pytest.raises(MachineError) as caught:
+        check_limits(get=lambda number: (1, low.get(number, without)))
+    assert caught.value.what == "the hard limit on open files is 512, and a build needs 1024"
+    assert "ulimit -Hn" in caught.value.hint
+    del low[resource.RLIMIT_NOFILE]
+    with pytest.raises(MachineError, match="a file's size, in bytes is 1048576, and a build needs unlimited"):
+        check_limits(get=lambda number: (1, low.get(number, without)))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,6 +58,19 @@ def test_only_links_are_replaced(layout: Layout, publish: Publish, tmp_path: Pat
     assert [root.link for root in list_roots(layout)] == [tmp_path / "dangling"]
     with pytest.raises(MachineError, match="cannot link"):
         add_root(layout, tmp_path / "no/such/place", digest, "x")
+
+
+def test_a_link_does_not_lie_in_the_store(layout: Layout, publish: Publish, tmp_path: Path) -> None:
+    digest = publish({"opt/a": b"1"})
+    add_root(layout, tmp_path / "result", digest, "x")
+    before = sorted(layout.root.rglob("*"))
+    for link in ("result/opt/inner", "store/objects/zz", "store/zz"):
+        with pytest.raises(UsageError, match="lies in the store") as caught:
+            add_root(layout, tmp_path / link, digest, "x")
+        assert caught.value.hint == "name a path outside of it"
+    assert sorted(layout.root.rglob("*")) == before
+    assert os.listdir(object_tree(layout, digest) / "opt") == ["a"]  # noqa: PTH208
+    add_root(layout, tmp_path / "result", digest, "x")  # a result link itself is replaced
 
 
 def test_relative_links(layout: Layout, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

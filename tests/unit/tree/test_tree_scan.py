@@ -215,3 +215,33 @@ def test_an_empty_tree_and_none(tmp_path: Path) -> None:
     with pytest.raises(MachineError) as caught:
         scan(tmp_path / "none")
     assert caught.value.where == str(tmp_path / "none")
+
+
+@pytest.mark.parametrize(("name", "mode"), [("d", 0o000), ("d", 0o600), ("d/f", 0o000), ("d/f", 0o111), ("", 0o000)])
+def test_what_its_owner_may_not_read_is_refused_for_root_too(tmp_path: Path, name: str, mode: int) -> None:
+    (tmp_path / "tree/d").mkdir(parents=True)
+    (tmp_path / "tree/d/f").write_bytes(b"x")
+    (tmp_path / "tree" / name).chmod(mode)
+    try:
+        with pytest.raises(RecipeError, match=rf"^{name or 'its top directory'} cannot be read .*\(mode {mode:04o}\)"):
+            scan(tmp_path / "tree")
+    finally:
+        (tmp_path / "tree" / name).chmod(0o755)
+
+
+def test_a_path_beyond_what_the_kernel_opens_is_refused_in_short(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    here = os.open(tree, os.O_RDONLY)
+    for _ in range(30):
+        os.mkdir("n" * 200, dir_fd=here)
+        here, above = os.open("n" * 200, os.O_RDONLY, dir_fd=here), here
+        os.close(above)
+    os.close(here)
+    try:
+        with pytest.raises(RecipeError) as caught:
+            scan(tree)
+    finally:
+        remove_tree(tree)
+    assert caught.value.what.startswith("a path of 3617 bytes: nnn")
+    assert len(caught.value.what + caught.value.where) < 400
