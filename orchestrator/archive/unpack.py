@@ -29,8 +29,8 @@ def unpack(archive: Path, destination: Path, *, file_name: str, strip: bool) -> 
     """Unpack `archive`, whose format is said by `file_name`, into `destination`, which is made if missing.
 
     `strip` takes off the single top directory of a tar or zip; a .deb has none. Files become 0644 or 0755 (those
-    of a .deb keep their modes), all of it gets UNPACKED_MTIME. Raise SourceError at the first entry that may not be unpacked,
-    MachineError if the disk is full; the destination is then half filled.
+    of a .deb keep their modes), all gets UNPACKED_MTIME. Raise SourceError at the first entry that may not be
+    unpacked, MachineError if the disk is full; the destination is then half filled.
     """
     if file_name.endswith(_DEB):
         unpack_deb(archive, destination, allow_setuid=frozenset(), file_name=file_name)

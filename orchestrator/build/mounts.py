@@ -31,7 +31,7 @@ def refuse_clashes(layout: Layout, inputs: Sequence[tuple[str, Digest]]) -> None
                 continue
             raise RecipeError(
                 f"{name} and {other_name} both have /{entry.path}, with different content",
-                where=f"recipes/{name}",
+                where=f"recipes/{name} and recipes/{other_name}",
                 why="in one root one of them would hide the other without a word",
                 hint=f"install it elsewhere in one of the two, or leave {other_name} out of the inputs",
             )

@@ -145,7 +145,7 @@ class _Planner:
             changed = [i for i in others if i in pending]
             steps = [self.steps[f"object {i}"] for i in changed]
             maybe = all(s.maybe or self._nearest(s.node) is not None for s in steps)
-            reason = "runs with " + ", ".join(changed) if maybe else reason
+            reason = "if the bytes change of " + ", ".join(changed) if maybe else reason
         for i in node.check.inputs:
             self.demand(i, maybe=maybe)
         self.steps[f"check {name}"] = Step(action="check", node=node, maybe=maybe, reason=reason)

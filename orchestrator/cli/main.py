@@ -174,7 +174,8 @@ def _open_streams() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+            free = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            os.set_inheritable(free, True)
     if sys.__stdout__ is None:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - it has no path, and stays
     raw = io.BufferedWriter(_News(2, "w", closefd=False))

@@ -25,7 +25,9 @@ DEFAULT_JOBS = 2
 
 def add_place_arguments(parser: argparse.ArgumentParser) -> None:
     """`--store` and `--json`, which every verb has."""
-    parser.add_argument("--store", type=_directory, metavar="DIR", help="the store (else $ORCH_STORE, else the project's)")
+    parser.add_argument(
+        "--store", type=_directory, metavar="DIR", help="the store (else $ORCH_STORE, else the project's)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
 
 

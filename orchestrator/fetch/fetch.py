@@ -145,7 +145,7 @@ class _Fetch:
             f"{self.source.name} is not what is pinned",
             where=self.source.where,
             why="\n".join(wrong),
-            hint="if the new content is right, lock it anew; otherwise find out why that place has another file",
+            hint="if the new content is right, write its sha256 into the recipe; else find out why it is another file",
         )
 
     def _unreachable(self, answers: list[str]) -> MachineError:

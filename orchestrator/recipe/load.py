@@ -60,6 +60,24 @@ def _files(document: Document, directory: Path) -> tuple[dict[str, LocalFile], l
     return files, wrong
 
 
+def _edited(document: Document, directory: Path) -> list[Problem]:
+    """The `file:` sources beside the recipe whose content is no longer what is pinned: nothing else would notice, since
+    the store has what was pinned."""
+    wrong: list[Problem] = []
+    for name, version in document.versions.items():
+        for index, source in enumerate(version.sources):
+            scheme, _, rest = source.from_.partition(":")
+            if scheme != "file" or source.sha256 is None or rest.startswith("/"):
+                continue
+            file = directory / rest
+            found = sha256_file(file).hex if file.is_file() else source.sha256
+            if found != source.sha256:
+                field: FieldPath = ("versions", name, "sources", index, "sha256")
+                what = f"{source.from_} is not what is pinned: expected sha256:{source.sha256}, got sha256:{found}"
+                wrong.append(Problem(field, what, f'if the new content is right, write sha256 = "{found}"'))
+    return wrong
+
+
 def _locks(document: Document, directory: Path, where: str) -> tuple[dict[str, Lock], list[Problem]]:
     locks: dict[str, Lock] = {}
     wrong: list[Problem] = []
@@ -96,6 +114,8 @@ def load_recipe(path: Path, project: Project | None = None) -> Recipe:
     locks, unfit = _locks(document, path.parent, where)
     if wrong or missing or unfit:
         raise failure([*wrong, *missing, *unfit], text, where)
+    if edited := _edited(document, path.parent):
+        raise failure(edited, text, where)
     return Recipe(
         name=document.name,
         where=where,

@@ -7,7 +7,6 @@ from orchestrator.store.locks import locked
 from orchestrator.store.logs import latest_log, list_logs, new_log
 from orchestrator.store.objects import (
     has_object,
-    list_objects,
     object_tree,
     publish_tree,
     quarantine_object,
@@ -23,7 +22,7 @@ from orchestrator.store.realisations import (
     write_check,
     write_realisation,
 )
-from orchestrator.store.roots import Root, add_root, list_roots, refuse_link
+from orchestrator.store.roots import add_root, refuse_link
 from orchestrator.store.sources import (
     StoredSource,
     add_source,
@@ -42,7 +41,6 @@ __all__ = [
     "Goal",
     "Layout",
     "Realisation",
-    "Root",
     "StoredSource",
     "add_root",
     "add_source",
@@ -51,8 +49,6 @@ __all__ = [
     "latest_log",
     "latest_realisation",
     "list_logs",
-    "list_objects",
-    "list_roots",
     "list_sources",
     "locked",
     "new_log",

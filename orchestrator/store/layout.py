@@ -108,8 +108,9 @@ def safe_name(text: str) -> str:
 
 
 def open_store(root: Path, *, create: bool = True) -> Layout:
-    """The store at `root`, made if it is not there, or without `create` only read: an absent one is empty. Raise MachineError: no permission, no space, not a directory, a
-    directory that is something else, or a store made by a newer orch."""
+    """The store at `root`, made if it is not there, or without `create` only read: an absent one is empty. Raise
+    MachineError: no permission, no space, not a directory, a directory that is something else, or a store made by a
+    newer orch."""
     with disk("open the store", root):
         try:
             if create or os.path.lexists(root):

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
-import re
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,7 +16,6 @@ from orchestrator.tree import Manifest, check_tree, disk, remove_tree, seal
 
 _TREE = "tree"
 _MANIFEST = "manifest.json"
-_HEX = re.compile(r"[0-9a-f]{64}")
 
 
 def object_tree(layout: Layout, digest: Digest) -> Path:
@@ -33,16 +29,6 @@ def has_object(layout: Layout, digest: Digest) -> bool:
     home = layout.object(digest)
     with disk("read", home):
         return (home / _MANIFEST).is_file() and (home / _TREE).is_dir()
-
-
-def list_objects(layout: Layout) -> Iterator[Digest]:
-    """Every object, sorted. Raise MachineError."""
-    with disk("list", layout.objects):
-        names = sorted(os.listdir(layout.objects)) if layout.objects.is_dir() else []  # noqa: PTH208
-    for name in names:
-        digest = Digest("blake3", name)
-        if _HEX.fullmatch(name) and has_object(layout, digest):
-            yield digest
 
 
 @lru_cache(maxsize=64)

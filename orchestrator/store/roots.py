@@ -4,29 +4,14 @@ link itself, so that a link which was removed or turned elsewhere keeps nothing.
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from orchestrator.digest import Digest, blake3_bytes
 from orchestrator.errors import UsageError
 from orchestrator.store.layout import Layout
 from orchestrator.store.objects import object_tree
-from orchestrator.store.records import read_record, text, write_record
+from orchestrator.store.records import write_record
 from orchestrator.tree import disk
-
-_HEX = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Root:
-    """A link outside of the store, and the object that it keeps."""
-
-    link: Path  # absolute
-    digest: Digest
-    label: str
 
 
 def add_root(layout: Layout, link: Path, digest: Digest, label: str) -> None:
@@ -65,33 +50,5 @@ def refuse_link(layout: Layout, link: Path) -> None:
         )
 
 
-def list_roots(layout: Layout) -> Iterator[Root]:
-    """Every registered link that points into this store now. Raise MachineError."""
-    with disk("list", layout.roots):
-        names = sorted(os.listdir(layout.roots)) if layout.roots.is_dir() else []  # noqa: PTH208
-    for name in names:
-        found = read_record(layout, layout.roots / name, _parse)
-        if found is None:
-            continue
-        link, label = found
-        digest = _kept(layout, link)
-        if digest is not None:
-            yield Root(link=link, digest=digest, label=label)
-
-
 def _registration(layout: Layout, link: Path) -> Path:
     return layout.roots / f"{blake3_bytes(os.fsencode(link)).hex}.json"
-
-
-def _parse(document: dict[str, Any]) -> tuple[Path, str]:
-    return Path(text(document, "link")), text(document, "label")
-
-
-def _kept(layout: Layout, link: Path) -> Digest | None:
-    try:
-        target = link.readlink()
-    except OSError:
-        return None
-    if target.name != "tree" or target.parent.parent != layout.objects or not _HEX.fullmatch(target.parent.name):
-        return None
-    return Digest("blake3", target.parent.name)

@@ -116,7 +116,7 @@ def test_two_inputs_with_one_file(project: Project) -> None:
         masked(project, result.err).partition("build FAILED    both\n")[2]
         == """\
 error: right and left both have /opt/file, with different content
-  where: recipes/right
+  where: recipes/right and recipes/left
   why:   in one root one of them would hide the other without a word
   hint:  install it elsewhere in one of the two, or leave left out of the inputs
 what was finished is kept; to go on: orch build both
@@ -126,9 +126,10 @@ what was finished is kept; to go on: orch build both
 
 def test_a_source_that_is_not_what_is_pinned(project: Project) -> None:
     wanted = hashlib.sha256(b"what the recipe wants").hexdigest()
-    source = f'[[versions."1.0".sources]]\nfrom = "file:file.txt"\nsha256 = "{wanted}"\nunpack = ""'
+    file = project.root / "file.txt"  # elsewhere: what lies beside the recipe is looked at before anything runs
+    source = f'[[versions."1.0".sources]]\nfrom = "file:{file}"\nsha256 = "{wanted}"\nunpack = ""'
     project.simple("pinned", "true", extra=source)
-    (project.recipe("pinned").parent / "file.txt").write_bytes(b"something else")
+    file.write_bytes(b"something else")
     got = hashlib.sha256(b"something else").hexdigest()
     before = sorted(path.name for path in (project.store / "sources").rglob("*"))
     result = project.orch("build", "pinned", "--json")
@@ -137,7 +138,7 @@ def test_a_source_that_is_not_what_is_pinned(project: Project) -> None:
     assert (error["step"], error["code"], error["what"]) == (
         "fetch file.txt",
         "source",
-        "file:file.txt is not what is pinned",
+        f"file:{file} is not what is pinned",
     )
     assert error["where"] == "recipes/pinned/recipe.toml: versions.1.0.sources[0]"
     assert f"expected sha256:{wanted}, got sha256:{got}" in error["why"]

@@ -659,7 +659,7 @@ error: STORE is not a store
 
 
 def test_a_store_that_may_not_be_written(cli: Cli) -> None:
-    cli.run("list")
+    cli.store.mkdir()
     cli.store.chmod(0o555)
     # Root may write anywhere unless it gives its powers up.
     powerless = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()

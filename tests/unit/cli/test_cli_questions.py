@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -245,7 +245,7 @@ def test_a_question_reads_a_store_that_cannot_be_written(cli: Cli) -> None:
         pytest.skip("nothing can be mounted here")
     for question in QUESTIONS:
         result = cli.run(*question.split(), before=before)
-        assert (result.status, result.err) == (0, ""), question
+        assert (result.status, "error" in result.err) == (0, False), (question, result.err)
     result = cli.run("build", "app", before=before)
     assert result.status == 4
 

@@ -203,7 +203,7 @@ error: debian:{PATH} is not what is pinned
   where: recipes/base/base.lock: libc6
   why:   expected sha256:{DEB_SHA}, got sha256:{got}, \
 from {mirror.url}/{PATH}; {mirror.url} (from orch.toml [mirrors] debian)
-  hint:  if the new content is right, lock it anew; otherwise find out why that place has another file
+  hint:  if the new content is right, write its sha256 into the recipe; else find out why it is another file
 0 of 1 sources are here
 """
     )
@@ -215,11 +215,11 @@ def test_a_file_beside_the_recipe_with_the_wrong_content(cli: Cli, mirror: Mirro
     cli.mirrors(debian=[mirror.url])
     cli.write("recipes/lib/lib.txt", "changed\n")
     got = hashlib.sha256(b"changed\n").hexdigest()
-    result = cli.run("source", "fetch", "lib")
-    assert result.status == 3
-    assert "file:lib.txt is not what is pinned" in result.err
-    assert f"expected sha256:{LIB_SHA}, got sha256:{got}" in result.err
-    assert result.err.endswith("1 of 2 sources are here\n")
+    for verb in (("source", "fetch", "lib"), ("plan", "lib"), ("build", "lib")):
+        result = cli.run(*verb)
+        assert result.status == 3
+        assert f"file:lib.txt is not what is pinned: expected sha256:{LIB_SHA}, got sha256:{got}" in result.err
+        assert f'hint:  if the new content is right, write sha256 = "{got}"' in result.err
 
 
 def test_supplied_by_hand(cli: Cli, tmp_path: Path) -> None:

@@ -220,7 +220,7 @@ def test_nothing_is_unpacked_over_orchs_own_files(load: Load, unpack: str) -> No
 @pytest.mark.parametrize(
     ("old", "new", "field"),
     [
-        ("/usr/local/ucx\" }", "/usr\\u0000\" }", "runtime.env.UCX_HOME"),
+        ('/usr/local/ucx" }', '/usr\\u0000" }', "runtime.env.UCX_HOME"),
         ("--prefix=/usr", "--prefix=\\u0000/usr", f"{V}.flags[0]"),
         ("--with-verbs", "--with\\u0000", "options.verbs.values.on.flags[0]"),
     ],
