@@ -50,7 +50,7 @@ def render(error: OrchError) -> str:
     tail: tuple[str, ...] = getattr(error, "tail", ())
     first: str = getattr(error, "first_error", "")
     if tail:
-        lines.append(f"  last {len(tail)} lines:")
+        lines.append(f"  last {len(tail)} line{'s' if len(tail) > 1 else ''}:")
         lines += [f"  | {line}" for line in tail]
     if first:
         lines.append(f"  first error: {first}")

@@ -183,6 +183,9 @@ def _options(document: Document, globals_: Mapping[str, Sequence[str]]) -> Itera
         if option.default not in option.values:
             hint = f"values: {', '.join(option.values)}"
             yield Problem((*path, "default"), f"{option.default!r} is not a value of {name}", hint)
+        if not any(name in version.reads for version in document.versions.values()):
+            first = next(iter(document.versions), "V")
+            yield Problem(path, f"no version reads the option {name}", f'add reads = ["{name}"] to versions."{first}"')
 
 
 def _tables(document: Document) -> Iterator[Problem]:

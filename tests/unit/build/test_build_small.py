@@ -1,0 +1,124 @@
+"""The small pure parts of a build: the script, environments, the share of cores, what a log says."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.build.cores import Cores
+from orchestrator.build.failure import StepFailed, failure, first_error
+from orchestrator.build.rebuild import processor_sets
+from orchestrator.build.script import check_script, join_environments
+from orchestrator.errors import MachineError
+from orchestrator.graph.derivation import Node
+from orchestrator.sandbox.spec import Outcome
+
+
+def make(flags: tuple[str, ...], options: tuple[tuple[str, str], ...]) -> Node:
+    return Node(
+        name="x", version="1.0", origin="source", platform="x86_64-linux", summary="", builder="script",
+        is_base=False, options=options, flags=flags, sources=(), patches=(), files=(), script="", build=(), runtime=(),
+    )  # fmt: skip
+
+
+@given(st.lists(st.text(st.characters(blacklist_characters="\0", codec="utf-8")), max_size=5))
+def test_flags_reach_the_script_as_they_are(flags: list[str]) -> None:
+    script = check_script(make(tuple(flags), (("cuda", "12"),)), 'printf "%s\\0" "${flags[@]}" "${option[cuda]}"')
+    done = subprocess.run(["bash", "-c", script], capture_output=True, check=True)
+    assert done.stdout.decode().split("\0")[:-1] == [*flags, "12"]
+
+
+def test_lists_are_joined_and_contradictions_are_named() -> None:
+    joined = join_environments([("a", (("PATH", "/a"), ("X", "1"))), ("b", (("PATH", "/b"), ("X", "1")))])
+    assert joined == {"PATH": "/a:/b", "X": "1"}
+    with pytest.raises(ValueError, match="a sets X=1, b sets X=2"):
+        join_environments([("a", (("X", "1"),)), ("b", (("X", "2"),))])
+
+
+@pytest.mark.parametrize(("total", "jobs"), [(1, 1), (2, 2), (2, 8), (8, 3), (16, 2)])
+def test_shares_never_pass_the_total(total: int, jobs: int) -> None:
+    given_out: list[int] = []
+    most = [0]
+
+    async def step(cores: Cores) -> None:
+        async with cores.take() as share:
+            given_out.append(share)
+            most[0] = max(most[0], sum(given_out))
+            await asyncio.sleep(0.001)
+            given_out.remove(share)
+
+    async def everything() -> None:
+        cores = Cores(total=total, jobs=jobs)
+        await asyncio.gather(*(step(cores) for _ in range(20)))
+
+    asyncio.run(everything())
+    assert 0 < most[0] <= total
+
+
+def test_who_is_alone_gets_all_and_two_share() -> None:
+    async def shares(count: int) -> list[int]:
+        cores = Cores(total=8, jobs=4)
+        seen: list[int] = []
+
+        async def step() -> None:
+            async with cores.take() as share:
+                seen.append(share)
+                await asyncio.sleep(0.01)
+
+        await asyncio.gather(*(step() for _ in range(count)))
+        return seen
+
+    assert asyncio.run(shares(1)) == [8]
+    assert sorted(asyncio.run(shares(2))) == [4, 4]
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 3, 9])
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_a_rebuild_never_has_all_processors(jobs: int, count: int) -> None:
+    available = frozenset(range(count))
+    for cpus in processor_sets(available, jobs):
+        assert set(cpus) < available
+        assert cpus
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["checking for error.h... yes", "a.c:3: error: no", "make: *** [a.o] Error 1"], "a.c:3: error: no"),
+        (["cc -Werror -c a.c", "ld: cannot find -luct"], "ld: cannot find -luct"),
+        (["bash: line 4: frob: command not found"], "bash: line 4: frob: command not found"),
+        (["all is well"], ""),
+    ],
+)  # fmt: skip
+def test_the_first_error_line(lines: list[str], expected: str) -> None:
+    assert first_error(lines) == expected
+
+
+def outcome(status: int, **more: bool) -> Outcome:
+    return Outcome(status=status, seconds=1.0, **more)
+
+
+def test_a_failure_shows_the_end_of_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("".join(f"line {n}\n" for n in range(100)) + "x.c:1: error: no\n")
+    error = failure("building x 1", outcome(2), log, show="x", work=tmp_path)
+    assert isinstance(error, StepFailed)
+    assert error.exit_status == 1
+    assert len(error.tail) == 40
+    assert error.tail[-1] == error.first_error == "x.c:1: error: no"
+    assert error.why == "exit status 2"
+
+
+def test_the_machines_faults_are_not_the_recipes(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("cc: error: /build/x.o: No space left on device\n")
+    assert isinstance(failure("building x", outcome(1), log, show="x", work=tmp_path), MachineError)
+    log.write_text("Killed\n")
+    killed = failure("building x", outcome(137, out_of_memory=True), log, show="x", work=tmp_path)
+    assert isinstance(killed, MachineError)
+    assert "memory" in killed.what
