@@ -60,7 +60,8 @@ def headline(plan: Plan, time_text: str = "") -> str:
     if away := [source for source in plan.fetch if not source.name.startswith("file:")]:
         sizes = [source.size for source in away if source.size is not None]
         unknown = " or more" if len(sizes) < len(away) else ""
-        text += f"; {len(away)} to fetch, {bytes_text(sum(sizes))}{unknown}"
+        total = f"{bytes_text(sum(sizes))}{unknown}" if sizes else "size unknown"
+        text += f"; {len(away)} to fetch, {total}"
     return text
 
 
