@@ -9,7 +9,8 @@ STAMP := $(VENV)/.installed
 nixl: setup system
 	$(ORCH) build nixl
 
-test: setup system
+test: setup
+	sh scripts/system-packages.sh ip:iproute2
 	$(VENV)/bin/python -m pytest $(ARGS)
 
 test-long: setup system

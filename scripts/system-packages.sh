@@ -1,8 +1,9 @@
 #!/bin/sh
 # The few programs that pip cannot bring: installed where this may be done, named where it may not.
+# More can be asked for: system-packages.sh PROGRAM:PACKAGE...
 set -eu
 missing=""
-for pair in bwrap:bubblewrap unshare:util-linux setarch:util-linux taskset:util-linux mount:mount; do
+for pair in bwrap:bubblewrap unshare:util-linux setarch:util-linux taskset:util-linux mount:mount "$@"; do
     command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
 missing=$(printf '%s\n' $missing | sort -u | tr '\n' ' ')

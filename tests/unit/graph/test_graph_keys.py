@@ -16,6 +16,7 @@ from orchestrator.graph import keys as keys_module
 from orchestrator.graph.closure import closure_key
 from orchestrator.graph.derivation import Check, Graph, LocalFile, Node, Setuid, Source
 from orchestrator.graph.keys import check_document, derivation_document, derivation_keys
+from orchestrator.sandbox import spec
 
 PATCH = LocalFile(name="fix.patch", sha256="11" * 32, path=Path("/a/fix.patch"))
 HELPER = LocalFile(name="helper.py", sha256="22" * 32, path=Path("/a/helper.py"))
@@ -81,7 +82,6 @@ def with_node(**change: Any) -> Graph:
 
 
 def test_the_schema_of_the_sandbox_is_that_of_the_sandbox() -> None:
-    spec = pytest.importorskip("orchestrator.sandbox.spec")
     assert spec.SANDBOX_SCHEMA == keys_module.SANDBOX_SCHEMA
 
 
