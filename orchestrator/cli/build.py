@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     opened = open_project(arguments)
     graph = opened.graph(arguments.goals, arguments.settings)
-    layout = opened.store()
+    layout = opened.store(create=not arguments.dry_run)
     if arguments.out is not None:
         from orchestrator.store import refuse_link
 

@@ -130,11 +130,17 @@ def test_stream_ends_it_when_the_receiver_fails(tmp_path: Path) -> None:
     assert not Path(f"/proc/{pids[0]}").exists()
 
 
+def ignored(mask: bytes) -> int:
+    """A SigIgn mask without signals 32 and 33: they are the C library's own, which make(1) leaves ignored and nobody
+    can set back."""
+    return int(mask, 16) & ~(0b11 << 31)
+
+
 def test_stream_leaves_no_descriptor_and_ignores_no_signal(tmp_path: Path) -> None:
     before = list(Path("/proc/self/fd").iterdir())
     got = bytearray()
     stream(["/bin/grep", "SigIgn", "/proc/self/status"], env={}, cwd=tmp_path, on_bytes=got.extend)
-    assert int(got.split()[1], 16) == 0
+    assert ignored(got.split()[1]) == 0
     assert list(Path("/proc/self/fd").iterdir()) == before
 
 
@@ -151,4 +157,6 @@ def test_ignored_and_blocked_signals_are_not_passed_on(tmp_path: Path) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
-    assert b"".join(said).split() == [b"SigBlk:", b"0" * 16, b"SigIgn:", b"0" * 16]
+    words = b"".join(said).split()
+    assert words[:3] == [b"SigBlk:", b"0" * 16, b"SigIgn:"]
+    assert ignored(words[3]) == 0
