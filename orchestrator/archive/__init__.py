@@ -1,6 +1,7 @@
 """Archives: unpacks sources, wheels and .debs. Knows no store, recipe or network; trusts no archive."""
 
 from orchestrator.archive.deb import ControlFile, DebControl, unpack_deb
-from orchestrator.archive.unpack import unpack
+from orchestrator.archive.limits import Refusal
+from orchestrator.archive.unpack import check_zip, unpack
 
-__all__ = ["ControlFile", "DebControl", "unpack", "unpack_deb"]
+__all__ = ["ControlFile", "DebControl", "Refusal", "check_zip", "unpack", "unpack_deb"]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from orchestrator.archive.deb import unpack_deb
@@ -11,7 +14,7 @@ from orchestrator.archive.streams import Forward, pieces
 from orchestrator.archive.strip import stripped
 from orchestrator.archive.tar import entries, put_entry
 from orchestrator.archive.writer import Rules, Writer
-from orchestrator.archive.zip import unpack_zip
+from orchestrator.archive.zip import checked_zip, unpack_zip
 from orchestrator.errors import SourceError
 
 _TARS = {
@@ -59,3 +62,16 @@ def _unpack_tar(archive: Path, writer: Writer, budget: Budget, *, compression: s
         found = entries(stream, budget)
         for entry in stripped(found) if strip else found:
             put_entry(writer, entry, stream)
+
+
+@contextmanager
+def check_zip(archive: Path, destination: Path, *, file_name: str) -> Iterator[zipfile.ZipFile]:
+    """`archive`, open for a reader of its own, after the rules of `unpack` for entries and sizes; no link is let pass.
+
+    `destination` is where it will be written, and exists. Raise SourceError and MachineError as `unpack` does; a
+    Refusal, a broken entry or an OSError in the block becomes one of them.
+    """
+    with reported(archive, file_name):
+        budget = Budget(packed=archive.stat().st_size, free=shutil.disk_usage(destination).free)
+        with checked_zip(archive, budget) as zipped:
+            yield zipped

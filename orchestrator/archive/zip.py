@@ -7,6 +7,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from orchestrator.archive.limits import GET_AGAIN, MAX_LINK, Budget, Refusal
@@ -76,19 +77,41 @@ def _entries(zipped: zipfile.ZipFile, budget: Budget) -> Iterator[Entry]:
         yield entry
 
 
-def unpack_zip(archive: Path, writer: Writer, budget: Budget, *, strip: bool) -> None:
-    """Write every entry of a zip file; raise Refusal at the first that may not be."""
+@contextmanager
+def _opened(archive: Path, budget: Budget) -> Iterator[zipfile.ZipFile]:
+    """The zip file, its frame and its sizes checked; raise Refusal, also for what the block finds broken."""
     try:
         with zipfile.ZipFile(archive, metadata_encoding="utf-8") as zipped:
             _check_frame(archive, zipped.comment)
             if sum(info.compress_size for info in zipped.infolist()) > archive.stat().st_size:
                 raise Refusal("its entries overlap")
             budget.data(sum(info.file_size for info in zipped.infolist()))
-            _write(zipped, writer, budget, strip=strip)
+            yield zipped
     except UnicodeError as error:
         raise Refusal("one of its names is not UTF-8") from error
     except _BROKEN as error:
         raise Refusal(f"it is broken: {error}", hint=GET_AGAIN) from error
+
+
+def unpack_zip(archive: Path, writer: Writer, budget: Budget, *, strip: bool) -> None:
+    """Write every entry of a zip file; raise Refusal at the first that may not be."""
+    with _opened(archive, budget) as zipped:
+        _write(zipped, writer, budget, strip=strip)
+
+
+@contextmanager
+def checked_zip(archive: Path, budget: Budget) -> Iterator[zipfile.ZipFile]:
+    """The zip file for a reader of its own: what `unpack_zip` refuses is refused here, without writing, and so are
+    links and names that are not written plainly, such as `./a` or `a//b`. Raise Refusal."""
+    with _opened(archive, budget) as zipped:
+        for entry in _entries(zipped, budget):
+            if entry.kind == "symlink":
+                raise Refusal("it is a symbolic link", entry=entry.name)
+            if entry.mode & (stat.S_ISUID | stat.S_ISGID):
+                raise Refusal("it is setuid or setgid", entry=entry.name)
+            if "/".join(entry.parts) != entry.name.removesuffix("/"):
+                raise Refusal("its name is not written plainly", entry=entry.name)
+        yield zipped
 
 
 def _write(zipped: zipfile.ZipFile, writer: Writer, budget: Budget, *, strip: bool) -> None:

@@ -14,21 +14,21 @@ from pathlib import Path
 
 from orchestrator.archive import unpack
 from orchestrator.build.base import unpack_base
-from orchestrator.build.failure import failure
+from orchestrator.build.bytecode import arranged
 from orchestrator.build.mounts import refuse_clashes, trees
-from orchestrator.build.script import PHASE_MARK, build_environment, build_script
+from orchestrator.build.script import build_environment, build_script
+from orchestrator.build.wheel import install_wheel
 from orchestrator.digest import Digest, sha256_file
 from orchestrator.errors import RecipeError, SourceError
-from orchestrator.events import Monitor, StepOutput, StepPhase
+from orchestrator.events import Monitor, StepOutput
+from orchestrator.graph.bytecode import LEFT_OUT
 from orchestrator.graph.derivation import LocalFile, Node
 from orchestrator.sandbox.runtime import run
-from orchestrator.sandbox.spec import BUILD_DIR, OUT_DIR, SOURCE_DATE_EPOCH, Bind, Limits, Outcome, Spec
-from orchestrator.store import Layout
+from orchestrator.sandbox.spec import BUILD_DIR, OUT_DIR, SOURCE_DATE_EPOCH, Bind, Outcome, Spec
+from orchestrator.sandbox.step import LineListener, limits
+from orchestrator.sandbox.step_failure import failure
+from orchestrator.store import Layout, read_manifest
 from orchestrator.tree import Manifest, remove_tree, scan
-
-_SECONDS = 6 * 3600.0  # no step of this stack takes a tenth of it; a hung one must end
-_PROCESSES = 8192
-_MEMORY_SHARE = 0.9  # of the machine's memory: the build dies of its own appetite before the machine does
 
 # /lib and the like are links in the bases: a real directory in an output would hide everything below them.
 _LINKED_TOP = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -61,26 +61,6 @@ class Work:
         """What `orch log` is given to show the log of this step."""
         kind, _, name = self.step.partition(" ")
         return name if kind == "build" else f"{name} --{kind}"
-
-
-def limits() -> Limits:
-    """The bounds of any one step on this machine."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return Limits(memory_bytes=int(memory * _MEMORY_SHARE), processes=_PROCESSES, seconds=_SECONDS)
-
-
-class LineListener:
-    """Turns lines of output into events; a phase mark becomes StepPhase."""
-
-    def __init__(self, step: str, monitor: Monitor) -> None:
-        self._step = step
-        self._monitor = monitor
-
-    def __call__(self, line: str) -> None:
-        if line.startswith(PHASE_MARK):
-            self._monitor(StepPhase(step=self._step, phase=line.removeprefix(PHASE_MARK)))
-        else:
-            self._monitor(StepOutput(step=self._step, line=line))
 
 
 def _settle(path: Path, top: Path) -> None:
@@ -153,11 +133,18 @@ def build(
     directory = work.stage / "build"
     directory.mkdir(parents=True)
     out.mkdir()
+    if node.builder == "wheel":
+        _install(node, files, work, out)
+        return out, scan(out)
     place_files(directory, (*node.patches, *node.files))
     if node.builder == "debian-base":
         debs = [files[source.name] for source in node.sources]
         names = [source.file_name for source in node.sources]
         unpack_base(debs, out, names=names, allow_setuid=frozenset(s.path for s in node.setuid))
+    elif node.builder == "bytecode":  # whose inputs may clash: the image says who wins
+        manifests = {name: read_manifest(work.layout, digest) for name, digest in inputs}
+        inputs, left_out = arranged(node, inputs, manifests)
+        (directory / LEFT_OUT).write_text("".join(f"/{path}\0" for path in left_out))
     else:
         place_sources(node, files, directory)
         refuse_clashes(work.layout, inputs)
@@ -176,6 +163,30 @@ def build(
     manifest = scan(out, allow_setuid=frozenset(s.path for s in node.setuid))
     _refuse_output(node, manifest)
     return out, manifest
+
+
+def _install(node: Node, files: Mapping[str, Path], work: Work, out: Path) -> None:
+    """Install the one wheel that `node` is; nothing of it is run, so no sandbox is needed."""
+    (source,) = node.sources
+    options = dict(node.options)
+    try:
+        done = install_wheel(
+            files[source.name],
+            out,
+            file_name=source.file_name,
+            prefix=options["prefix"],
+            python=options["python"],
+            threads=work.cores,
+            stopped=work.stop.is_set,
+        )
+    except SourceError as error:
+        error.where = source.where or error.where
+        raise
+    lines = [f"{source.file_name}: {done.files} files, {done.size} bytes"]
+    lines += [f"read by every interpreter when it starts: {name}" for name in done.startup]
+    work.log.write_text("".join(f"{line}\n" for line in lines))
+    for line in lines:
+        work.monitor(StepOutput(step=work.step, line=line))
 
 
 def _run(node: Node, inputs: Sequence[tuple[str, Digest]], work: Work, out: Path, directory: Path) -> Outcome:

@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from orchestrator.build.action import LineListener, Work, limits, place_files
-from orchestrator.build.failure import failure
+from orchestrator.build.action import Work, place_files
 from orchestrator.build.mounts import refuse_clashes, trees
-from orchestrator.build.script import ENVIRONMENT, check_script, join_environments
+from orchestrator.build.script import ENVIRONMENT, check_script
 from orchestrator.digest import Digest
 from orchestrator.errors import RecipeError
 from orchestrator.graph.closure import check_mounts
 from orchestrator.graph.derivation import Graph, Node
+from orchestrator.graph.surroundings import join_environments
 from orchestrator.sandbox.runtime import run
 from orchestrator.sandbox.spec import BUILD_DIR, OUT_DIR, Bind, Spec
+from orchestrator.sandbox.step import LineListener, limits
+from orchestrator.sandbox.step_failure import failure
 
 
 def runtime_environment(graph: Graph, node: Node) -> dict[str, str]:

@@ -151,8 +151,9 @@ class _Planner:
         self.steps[f"check {name}"] = Step(action="check", node=node, maybe=maybe, reason=reason)
 
 
-def make_plan(graph: Graph, known: Known) -> Plan:
-    """The plan that realises every goal of `graph` and passes its checks, given what the store has."""
+def make_plan(graph: Graph, known: Known, objects: Iterable[str] = ()) -> Plan:
+    """The plan that realises every goal of `graph`, passes its checks and has the outputs of the nodes named in
+    `objects`, given what the store has."""
     planner = _Planner(graph, known)
     done: list[tuple[str, Digest]] = []
     for goal in graph.goals:
@@ -165,6 +166,8 @@ def make_plan(graph: Graph, known: Known) -> Plan:
             planner.demand(name)
         for name in checks_of(graph, goal):
             planner.check(name)
+    for name in objects:
+        planner.demand(name)
     steps = tuple(planner.steps.values())
     fetch: dict[str, Source] = {}
     for step in steps:

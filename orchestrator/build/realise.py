@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -88,22 +89,21 @@ class Engine:
 
     # -- running ---------------------------------------------------------------------------------------------------
 
-    async def realise(self, *, everything: bool = False) -> Report:
+    async def realise(self, *, objects: Iterable[str] = (), everything: bool = False) -> Report:
         """Realise every goal with its runtime closure and pass its checks; failures are in the report, not raised.
 
-        With `everything`, the store also gets the rest of the graph, such as compilers; `report.objects` has all.
+        The store also gets the outputs of the nodes named in `objects`, while the goals are worked on, and then with
+        `everything` the rest of the graph, such as compilers. `report.objects` has their digests.
         """
+        names = tuple(dict.fromkeys(objects))
         try:
-            while await self._moved():
+            while await self._moved(names):
                 pass
             for goal in self._finished:
                 write_goal(self.layout, goal)
                 self.report.outputs[goal.goal] = goal.output
             if everything and not self.report.failures:
-                names = [node.name for node in self.graph.nodes]
-                digests = await asyncio.gather(*(self.object(name) for name in names), return_exceptions=True)
-                found = zip(names, digests, strict=True)
-                self.report.objects = {name: d for name, d in found if isinstance(d, Digest)}
+                await self._objects([node.name for node in self.graph.nodes])
         finally:
             self._stop.set()
             for task in self._tasks.values():
@@ -112,8 +112,9 @@ class Engine:
             self._pool.shutdown(wait=True)
         return self.report
 
-    async def _moved(self) -> bool:
-        """Work through the goals once; whether an output was made again with other bytes than its record had told.
+    async def _moved(self, objects: tuple[str, ...]) -> bool:
+        """Work through the goals and `objects` once; whether an output was made again with other bytes than its record
+        had told.
 
         Somebody may have used the record by then, so the goals are looked at once more: what was built or checked with
         the old bytes is no longer recorded for the new ones.
@@ -122,7 +123,7 @@ class Engine:
         self._made.clear()
         self._finished.clear()
         self._recorded = self._read_records()
-        await asyncio.gather(*(self._goal(goal) for goal in self.graph.goals))
+        await asyncio.gather(*(self._goal(goal) for goal in self.graph.goals), self._objects(objects))
         moved = any(self._recorded.get(name, digest) != digest for name, digest in self._made.items())
         if moved:
             self._finished.clear()
@@ -145,6 +146,13 @@ class Engine:
             if isinstance(result, BaseException):
                 raise result
         return [result for result in results if not isinstance(result, BaseException)]
+
+    async def _objects(self, names: Iterable[str]) -> None:
+        async def one(name: str) -> None:
+            with suppress(Blocked):
+                self.report.objects[name] = await self.object(name)
+
+        await asyncio.gather(*map(one, names))
 
     async def _goal(self, goal: str) -> None:
         names = (*self.graph[goal].runtime, goal)

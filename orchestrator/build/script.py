@@ -6,12 +6,10 @@ The prelude is part of what a build sees: a change to it raises SANDBOX_SCHEMA.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 
 from orchestrator.graph.derivation import Node
 from orchestrator.sandbox.spec import BUILD_DIR, OUT_DIR, SOURCE_DATE_EPOCH
-
-PHASE_MARK = "==> phase: "
+from orchestrator.sandbox.step import PHASE_MARK
 
 _PRELUDE = """\
 set -euo pipefail
@@ -65,22 +63,3 @@ def check_script(node: Node, script: str) -> str:
 def build_environment(cores: int) -> tuple[tuple[str, str], ...]:
     """The whole environment of a build. The core count is given, never hashed: no output may depend on it."""
     return (*ENVIRONMENT, ("OUT", OUT_DIR), ("ORCH_CORES", str(cores)))
-
-
-def join_environments(environments: Sequence[tuple[str, tuple[tuple[str, str], ...]]]) -> dict[str, str]:
-    """One environment from those of several recipes, named for the error message.
-
-    A variable whose name ends in PATH is a list: values are joined with colons in the order given. Any other that two
-    recipes set to different values is a ValueError.
-    """
-    joined: dict[str, tuple[str, str]] = {}
-    for owner, pairs in environments:
-        for name, value in pairs:
-            if name not in joined or joined[name][1] == value:
-                joined[name] = (owner, value)
-            elif name.endswith("PATH"):
-                joined[name] = (owner, f"{joined[name][1]}:{value}")
-            else:
-                first, other = joined[name]
-                raise ValueError(f"{first} sets {name}={other}, {owner} sets {name}={value}")
-    return {name: value for name, (_, value) in joined.items()}

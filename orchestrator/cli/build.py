@@ -21,6 +21,8 @@ from orchestrator.cli.opening import (
 from orchestrator.errors import AnswerIsNo, MachineError, OrchError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from orchestrator.build.make import Report
     from orchestrator.build.plan import Plan
     from orchestrator.build.realise import RunOptions
@@ -91,14 +93,35 @@ def run(arguments: argparse.Namespace) -> int:
         report, verdicts = _work(opened, graph, layout, plan, arguments)
         outputs |= report.outputs
         if report.failures:
-            return _failed(report, arguments)
+            again = " ".join(["orch build", *arguments.goals, *(f"--set {s}" for s in arguments.settings)])
+            return tell_failures(report, as_json=arguments.json, verb="build", again=again)
         for verdict in verdicts:
             if isinstance(verdict.error, MachineError):
                 raise verdict.error  # no answer, neither yes nor no
         if any(not verdict.same for verdict in verdicts):
             raise _not_the_same(verdicts)
     _finish(arguments, graph, layout, outputs, report, time.monotonic() - began)
+    if report is None and arguments.out is None and not arguments.json:
+        _remember(opened, graph, layout, arguments.words)
     return 0
+
+
+def _remember(opened: Opened, graph: Graph, layout: Layout, words: Sequence[str]) -> None:
+    """Let the same command be answered at once as long as nothing changes."""
+    from orchestrator.cli.remember import save
+    from orchestrator.graph.closure import closure_key
+    from orchestrator.graph.keys import derivation_keys
+    from orchestrator.store import object_tree, read_goal
+
+    keys = derivation_keys(graph)
+    goals = [read_goal(layout, closure_key(graph, goal, keys)) for goal in graph.goals]
+    there = [goal for goal in goals if goal is not None]
+    if len(there) == len(goals):
+        watched = (*opened.looked_at(), *(layout.goals / f"{goal.key.hex}.json" for goal in there))
+        trees = [object_tree(layout, item.digest) for goal in there for item in goal.closure]
+        required = (part for tree in trees for part in (tree, tree.with_name("manifest.json")))
+        out = "".join(f"{object_tree(layout, goal.output)}\n" for goal in there)
+        save(layout, words, watched=watched, required=required, out=out)
 
 
 def _work(
@@ -158,17 +181,17 @@ def _not_the_same(verdicts: tuple[Verdict, ...]) -> AnswerIsNo:
     )
 
 
-def _failed(report: Report, arguments: argparse.Namespace) -> int:
+def tell_failures(report: Report, *, as_json: bool, verb: str, again: str) -> int:
+    """Print what failed and how to go on; return the exit status."""
     errors = [error for _, error in report.failures]
-    if arguments.json:
+    if as_json:
         from orchestrator.cli.document import print_document
 
         documents = [{"step": step, **error_document(error)} for step, error in report.failures]
-        print_document("build", {"error": documents[0], "failures": documents})
+        print_document(verb, {"error": documents[0], "failures": documents})
     else:
         for error in errors:
             print(render(error), file=sys.stderr)
-        again = " ".join(["orch build", *arguments.goals, *(f"--set {s}" for s in arguments.settings)])
         print(f"what was finished is kept; to go on: {again}", file=sys.stderr)
     return max((e for e in errors), key=_gravity).exit_status
 

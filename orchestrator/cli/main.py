@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import gc
-import importlib
 import io
 import os
-import re
-import signal
 import sys
-from types import FrameType
-from typing import Any, NoReturn, TextIO
 
 from orchestrator import __version__
-from orchestrator.cli.complaint import Interrupted, complain, render
-from orchestrator.errors import MachineError, OrchError, UsageError
+from orchestrator.cli import answers
+from orchestrator.errors import OrchError, UsageError
+
+TYPE_CHECKING = False  # nothing is imported here that a saved answer does not need
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any, TextIO
 
 VERBS = {
     "build": "build goals and all they need; print where they are",
@@ -24,7 +23,11 @@ VERBS = {
     "show": "show one recipe: versions, options, inputs, key, state",
     "log": "print the log of a build or check",
     "source": "list, fetch, add or verify sources",
-    "lock": "write the lock file of a base",
+    "lock": "write the lock file of a base or an image",
+    "image": "make an image and all it needs; print where it is",
+    "images": "list the images",
+    "diff": "compare two images: components, layers, bytes to pull",
+    "find": "say where a file of an image comes from",
 }
 
 _EPILOG = """\
@@ -43,41 +46,6 @@ Exit status: 0 done, 1 a build or check failed, 2 usage, 3 a recipe, lock or opt
 """
 
 
-class Bug(OrchError):
-    """An exception that nobody expected: the message says where, ORCH_DEBUG=1 shows all of it."""
-
-    code = "bug"
-    exit_status = 70
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse whose errors are UsageError, so that `--json` covers them too, and which takes no shortened options."""
-
-    def __init__(self, **how: Any) -> None:
-        how.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
-        super().__init__(**how, allow_abbrev=False)
-
-    def error(self, message: str) -> NoReturn:
-        hint = f"{self.prog} --help"
-        if unknown := re.match(r"unrecognized arguments: (-[^\s=]+)", message):
-            options = [name for name in self._option_string_actions if name.startswith("--")]
-            hint = _close(unknown[1], options) or hint
-        elif "GOAL" in message:
-            hint = f"orch list names the recipes; {hint}"
-        elif choice := re.match(r"argument .*: invalid choice: ('.*') \(choose from (.*)\)", message, re.DOTALL):
-            words = choice[2].replace("'", "").split(", ")
-            message = f"no verb called {f'{self.prog} {choice[1][1:-1]}'!r}"
-            hint = _close(choice[1][1:-1], words, f"{self.prog} ") or f"{self.prog} {'|'.join(words)}"
-        raise UsageError(message, hint=hint)
-
-
-def _close(word: str, words: list[str], prefix: str = "") -> str:
-    import difflib
-
-    close = difflib.get_close_matches(word, words, n=1)
-    return f"did you mean {prefix + close[0]!r}?" if close else ""
-
-
 def _overview() -> str:
     width = max(map(len, VERBS))
     verbs = "\n".join(f"  {verb:<{width}}  {text}" for verb, text in VERBS.items())
@@ -92,35 +60,31 @@ def run(arguments: list[str]) -> int:
     if arguments[0] in ("-V", "--version"):
         print(f"orch {__version__}")
         return 0
+    import importlib
+
+    from orchestrator.cli.parser import Parser, close
+
     verb, *rest = arguments
     if verb not in VERBS:
         raise UsageError(
-            f"no verb called {verb!r}", hint=_close(verb, list(VERBS), "orch ") or "orch --help lists the verbs"
+            f"no verb called {verb!r}", hint=close(verb, list(VERBS), "orch ") or "orch --help lists the verbs"
         )
     module = importlib.import_module(f"orchestrator.cli.{verb}")
     parser = Parser(prog=f"orch {verb}", description=module.__doc__, epilog=getattr(module, "EPILOG", None))
     module.arguments(parser)
-    status: int = module.run(parser.parse_args(rest))
+    parsed = parser.parse_args(rest)
+    parsed.words = tuple(arguments)
+    status: int = module.run(parsed)
     return status
-
-
-def _unexpected(error: Exception) -> OrchError:
-    """What to say of an exception that is no OrchError: the machine's, or a bug."""
-    if os.environ.get("ORCH_DEBUG"):
-        raise error
-    if isinstance(error, OSError):
-        reason = error.strerror or str(error)
-        return MachineError(reason, where=str(error.filename or ""), hint="ORCH_DEBUG=1 shows where orch met it")
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    where = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame is not None else ""
-    what = f"a bug in orch: {type(error).__name__}: {error}"
-    return Bug(what, where=where, why="nothing finished was lost", hint="report it with the output of ORCH_DEBUG=1")
 
 
 def exit_status(arguments: list[str]) -> int:
     """Run one command line, print what went wrong if something did, and return the exit status."""
+    import signal
+
+    from orchestrator.cli.complaint import Interrupted, complain, render
+    from orchestrator.cli.unexpected import unexpected
+
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a path may hold any bytes: print them as they are, never fail at them
             utf8 = stream.encoding.lower().replace("-", "") == "utf8"
@@ -137,7 +101,7 @@ def exit_status(arguments: list[str]) -> int:
     except BrokenPipeError:
         raise
     except Exception as found:
-        error = _unexpected(found)
+        error = unexpected(found)
     words = arguments[: 2 if arguments[:1] == ["source"] else 1]
     try:
         complain(error, as_json="--json" in arguments, verb=" ".join(words))
@@ -190,6 +154,8 @@ def _end(number: int, frame: FrameType | None) -> None:
     """SIGTERM and SIGHUP end a run as Ctrl-C does."""
     if _ended_by:
         return
+    import signal
+
     _ended_by.append(number)
     interrupt = signal.getsignal(signal.SIGINT)  # asyncio has one of its own, which lets tasks clean up
     if callable(interrupt):
@@ -200,6 +166,10 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 def entry() -> None:
     """The `orch` program."""
+    if answers.answer(sys.argv[1:]):
+        os._exit(0)  # nothing is open, and there is nothing to clean up
+    import signal
+
     _open_streams()
     os.umask(0o022)  # modes end in builds and outputs: they may not depend on who runs it
     for number in (signal.SIGTERM, signal.SIGHUP):

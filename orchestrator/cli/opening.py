@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from orchestrator.events import Monitor
     from orchestrator.graph.derivation import Graph, Node, Source
@@ -96,6 +96,18 @@ class Opened:
 
         if name not in self.recipes:
             raise UsageError(f"there is no recipe {name!r}", hint=suggestion(name, self.recipes, label="recipes"))
+
+    def looked_at(self) -> Iterator[Path]:
+        """Every file and directory of the project that was looked at so far, and where an orch.toml would hide this
+        one."""
+        from orchestrator.recipe.project import FILE
+
+        here = Path.cwd().resolve()
+        for directory in (here, *here.parents):
+            yield directory / FILE
+            if directory == self.project.root:
+                break
+        yield from self.recipes.looked_at()
 
     def fetcher(self, layout: Layout, monitor: Monitor) -> Callable[[Node, Source, Callable[[], bool]], Path]:
         """A function that turns a node's source into a verified file."""

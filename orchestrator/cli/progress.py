@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _BAD = ("failed", "differs")
 _OUTCOMES = {
     "built": "built",
+    "packed": "packed",
     "same": "same bytes",
     "checked": "check passed",
     "identical": "identical again",

@@ -6,6 +6,7 @@ import argparse
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ EPILOG = """\
 examples:
   orch source ls nixl                   every source of nixl's closure, and which are here
   orch source fetch nixl --set cuda=13  so that a build needs no network
+  orch source fetch sglang-cu12         an image's wheels too
   orch source add ~/Downloads/*         what another machine fetched: known by its content
   orch source verify --repair           hash all that is stored; put aside what is damaged
 """
@@ -80,7 +82,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         name: verbs.add_parser(name, help=text, description=text, epilog=more) for name, (text, more) in _VERBS.items()
     }
     for name in ("ls", "fetch"):
-        sub[name].add_argument("goals", nargs="*", metavar="GOAL", help="recipes; default: each one that there is")
+        goals = "recipes or images; default: each recipe that there is"
+        sub[name].add_argument("goals", nargs="*", metavar="GOAL", help=goals)
         add_set_argument(sub[name])
     sub["add"].add_argument("files", nargs="+", type=Path, metavar="FILE", help="a file to copy into the store")
     sub["verify"].add_argument("--repair", action="store_true", help="put damaged ones aside, to be fetched again")
@@ -101,10 +104,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _graphs(opened: Opened, arguments: argparse.Namespace) -> list[Graph]:
-    """The goals' graph; without goals one of each recipe, since not every two of them could be in one."""
+    """The goals' graph, and one of each image; without goals one of each recipe, since not every two of them could be
+    in one."""
     showing = arguments.what == "ls"
     if arguments.goals:
-        return [opened.graph(arguments.goals, arguments.settings, showing=showing)]
+        from orchestrator.cli.image import image_graph
+        from orchestrator.recipe import load_images
+
+        images = load_images(opened.project)
+        recipes = [goal for goal in arguments.goals if goal not in images]
+        graphs = [image_graph(opened, images[goal], arguments.settings) for goal in arguments.goals if goal in images]
+        return [*graphs, *([opened.graph(recipes, arguments.settings, showing=showing)] if recipes else [])]
     opened.refuse_settings(arguments.settings)
     return [opened.graph_of_one(name, arguments.settings, showing=showing) for name in opened.recipes.names]
 
@@ -198,9 +208,11 @@ def _fetch(opened: Opened, pairs: list[tuple[Node, Source]], layout: Layout, arg
 
 
 def _names(opened: Opened) -> dict[str, list[str]]:
-    """Which recipes' sources have a sha256: every version of every recipe."""
-    named: dict[str, list[str]] = {}
+    """Which sources have a sha256: those of every version of every recipe, and of every image's lock."""
     from orchestrator.graph.options import readable
+    from orchestrator.recipe import load_images
+
+    named: dict[str, list[str]] = {}
 
     for recipe in readable(opened.recipes):  # one that is broken is no reason to refuse another's
         for version in recipe.versions.values():
@@ -209,6 +221,12 @@ def _names(opened: Opened) -> dict[str, list[str]]:
         for lock in recipe.locks.values():
             for deb in lock.debs:
                 named.setdefault(deb.sha256, []).append(f"debian:{deb.path}")
+    images = load_images(opened.project)
+    for name in images.names:
+        with suppress(OrchError):  # nor is an image that is
+            wheels = images[name].lock
+            for wheel in wheels.wheels if wheels else ():
+                named.setdefault(wheel.sha256, []).append(f"pypi:{wheel.name}/{wheel.file_name}")
     return named
 
 

@@ -37,6 +37,23 @@ class Digest:
         return f"{self.algorithm}:{self.hex}"
 
 
+class Blake3:
+    """BLAKE3-256 of bytes that come one after the other. Not for several threads at once."""
+
+    __slots__ = ("_hasher",)
+
+    def __init__(self) -> None:
+        self._hasher = blake3()
+
+    def update(self, data: bytes) -> None:
+        """Go on with `data`."""
+        self._hasher.update(data)
+
+    def digest(self) -> Digest:
+        """Of all that came so far."""
+        return Digest("blake3", self._hasher.hexdigest())
+
+
 def blake3_bytes(data: bytes) -> Digest:
     """BLAKE3-256 of bytes."""
     return Digest("blake3", blake3(data).hexdigest())

@@ -1,4 +1,5 @@
-"""Writes the lock of a base: apt itself says which .debs a list of packages needs, from one suite and nothing else.
+"""Writes the lock of a base: apt itself says which .debs a list of packages needs, from one suite and nothing else, or
+from a suite with its security updates.
 
 apt runs in a scratch directory as if nothing were installed; of the machine's own settings it keeps how to reach a
 mirror (proxies, retries) and whose signatures count. Only `orch lock` comes here: building from a lock needs no apt.
@@ -49,28 +50,36 @@ Acquire::Languages "none";
 """
 
 
-def lock_base(suite: str, packages: Sequence[str], architecture: str, mirror: str, *, made: str) -> Lock:
+def lock_base(
+    suite: str, packages: Sequence[str], architecture: str, mirror: str, *, made: str, security: str | None = None
+) -> Lock:
     """What `packages` and the Essential packages of `suite`, section main, need; `made` is today, as YYYY-MM-DD.
 
-    `mirror` is the archive's root, above `dists` and `pool`; the lock does not name it. No package comes in because
-    another one only recommends it. Raises MachineError without apt, or when the mirror cannot be read or is signed by
-    nobody known here; RecipeError for a package that the suite does not have, or packages that cannot stand together.
+    `mirror` is the archive's root, above `dists` and `pool`; the lock does not name it. With `security`, the root of
+    the archive of security updates, the newest of both count, and the lock's suite is `SUITE-security`. No package
+    comes in because another one only recommends it. Raises MachineError without apt, or when the mirror cannot be read
+    or is signed by nobody known here; RecipeError for a package that the suite does not have, or packages that cannot
+    stand together.
     """
-    _refuse(suite, packages, architecture, mirror)
+    mirrors = [mirror] if security is None else [mirror, security]
+    _refuse(suite, packages, architecture, mirrors)
     _need_apt()
     with TemporaryDirectory(prefix="orch-lock-") as scratch:
         top = Path(scratch)
-        environment = _prepare(top, suite, architecture, mirror)
-        _update(environment, mirror)
-        index = list(read_index(_index_file(top)))
-        essential = [record["Package"] for record in index if record.get("Essential") == "yes"]
+        suites = [(mirror, suite), *((address, f"{suite}-security") for address in mirrors[1:])]
+        environment = _prepare(top, suites, architecture)
+        _update(environment, mirrors)
+        index = [record for path in _index_files(top) for record in read_index(path)]
+        essential = list(dict.fromkeys(record["Package"] for record in index if record.get("Essential") == "yes"))
         chosen = _solve(environment, suite, [*essential, *packages])
     absent = sorted(set(packages) - chosen.keys())
     if absent:  # apt takes a name that it does not know for a pattern
         raise RecipeError(f"the suite {suite} has no package {absent[0]}", where="base.packages")
-    debs = [_deb(record) for record in index if chosen.get(record["Package"]) == record["Version"]]
+    # A version that both archives have is taken from the suite itself, which keeps it.
+    found = [_deb(record) for record in reversed(index) if chosen.get(record["Package"]) == record["Version"]]
+    debs = {deb.name: deb for deb in found}.values()
     return Lock(
-        suite=suite,
+        suite=suites[-1][1],
         architecture=architecture,
         packages=tuple(packages),
         made=made,
@@ -94,13 +103,13 @@ def read_index(path: Path) -> Iterator[dict[str, str]]:
         yield record
 
 
-def _refuse(suite: str, packages: Sequence[str], architecture: str, mirror: str) -> None:
+def _refuse(suite: str, packages: Sequence[str], architecture: str, mirrors: Sequence[str]) -> None:
     """These words go into apt's settings and command lines: each must be the plain word that it should be."""
     for form, field, words in (
         (_WORD, "base.suite", (suite,)),
         (_PACKAGE, "base.packages", packages),
         (_WORD, "platform", (architecture,)),
-        (_MIRROR, "mirror", (mirror,)),
+        (_MIRROR, "mirror", mirrors),
     ):
         for word in words:
             if form.fullmatch(word) is None:
@@ -119,8 +128,8 @@ def _need_apt() -> None:
         ) from error
 
 
-def _prepare(top: Path, suite: str, architecture: str, mirror: str) -> dict[str, str]:
-    """A scratch apt in `top`; the environment that makes apt use it."""
+def _prepare(top: Path, suites: Sequence[tuple[str, str]], architecture: str) -> dict[str, str]:
+    """A scratch apt in `top` that knows these suites by their archives; the environment that makes apt use it."""
     for directory in ("cache/archives/partial", "keys", "log", "state/lists/partial"):
         (top / directory).mkdir(parents=True)
     for pattern in _KEYS:
@@ -128,7 +137,8 @@ def _prepare(top: Path, suite: str, architecture: str, mirror: str) -> dict[str,
             if not (top / "keys" / key.name).exists():
                 (top / "keys" / key.name).symlink_to(key)
     (top / "status").touch()
-    (top / "sources.list").write_text(f"deb {mirror.rstrip('/')} {suite} main\n")
+    lines = [f"deb {mirror.rstrip('/')} {suite} main\n" for mirror, suite in suites]
+    (top / "sources.list").write_text("".join(lines))
     environment = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
     environment |= {"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath)}
     own = run_program(["apt-config", "dump"], env=environment)
@@ -138,21 +148,21 @@ def _prepare(top: Path, suite: str, architecture: str, mirror: str) -> dict[str,
     return {**environment, "APT_CONFIG": str(top / "apt.conf")}
 
 
-def _update(environment: Mapping[str, str], mirror: str) -> None:
+def _update(environment: Mapping[str, str], mirrors: Sequence[str]) -> None:
     done = run_program(["apt-get", "-q", "update"], env=environment, timeout=60 * _MINUTES)
     if done.status != 0:
         unknown_key = "NO_PUBKEY" in done.stderr.decode(errors="replace")
         raise MachineError(
             "apt cannot read the package lists",
-            where=_SECRET.sub("//", mirror),
+            where=_SECRET.sub("//", ", ".join(mirrors)),
             why=_complaint(done),
             hint="apt-get install debian-archive-keyring" if unknown_key else "is that mirror right, and reachable?",
         )
 
 
-def _index_file(top: Path) -> Path:
-    (index,) = (top / "state/lists").glob("*_Packages")
-    return index
+def _index_files(top: Path) -> list[Path]:
+    """The indexes, the suite's own before that of its security updates."""
+    return sorted((top / "state/lists").glob("*_Packages"), key=lambda path: "-security_main_" in path.name)
 
 
 def _solve(environment: Mapping[str, str], suite: str, packages: Sequence[str]) -> dict[str, str]:

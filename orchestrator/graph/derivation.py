@@ -34,14 +34,14 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """One recipe in one goal's graph."""
+    """One recipe in one goal's graph, or what an image adds to it (graph/environment.py)."""
 
     name: str
     version: str
     origin: Origin
     platform: str
     summary: str
-    builder: Literal["script", "debian-base"]
+    builder: Literal["script", "debian-base", "wheel", "bytecode"]
     is_base: bool
     options: tuple[tuple[str, str], ...]  # the options it reads, by name
     flags: tuple[str, ...]

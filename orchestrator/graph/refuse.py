@@ -33,11 +33,15 @@ def refuse_platform(choice: Choice, platform: str) -> None:
 def refuse_unlocked(choice: Choice) -> None:
     """A version whose hashes are not all known cannot be built."""
     if not choice.entry.locked:
+        hint = "write its hashes into the recipe and drop locked = false, or choose another version"
+        if choice.recipe.base is not None:
+            security = " --security" if choice.version.endswith("-security") else ""
+            hint = f"make its lock: orch lock {choice.name}{security}"
         raise RecipeError(
             f"{choice.label} is not locked",
             where=f"{choice.recipe.where}: versions.{choice.version}.locked",
             why="some hash of its sources is not known yet",
-            hint="write its hashes into the recipe and drop locked = false, or choose another version",
+            hint=hint,
         )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,12 +12,13 @@ from orchestrator.errors import RecipeError
 from orchestrator.recipe.check import leaves, parts_of, problems
 from orchestrator.recipe.lines import FieldPath
 from orchestrator.recipe.lock import Lock, read_lock
-from orchestrator.recipe.model import Document, LocalFile, Recipe
+from orchestrator.recipe.model import Document, LocalFile, Recipe, Version
 from orchestrator.recipe.parse import Problem, failure, parse, suggestion
 from orchestrator.recipe.project import Project, find_project
 
 FILE = "recipe.toml"
 DIRECTORY = "recipes"
+IMAGES = "images"  # among the recipes, and none itself
 
 
 def _named_files(document: Document) -> Iterator[tuple[FieldPath, str]]:
@@ -31,7 +33,7 @@ def _named_files(document: Document) -> Iterator[tuple[FieldPath, str]]:
                 yield (*prefix, step, "files", index), name
 
 
-def _beside(directory: Path, name: str) -> Path | str:
+def beside(directory: Path, name: str) -> Path | str:
     """The file `name` of a recipe's directory, or what is wrong with it."""
     path = directory / name
     try:
@@ -42,14 +44,17 @@ def _beside(directory: Path, name: str) -> Path | str:
         return f"{name} cannot be read: {error.strerror}"
 
 
-def _files(document: Document, directory: Path) -> tuple[dict[str, LocalFile], list[Problem]]:
+def local_files(
+    named: Iterable[tuple[FieldPath, str]], directory: Path, own: str = FILE
+) -> tuple[dict[str, LocalFile], list[Problem]]:
+    """The files of `directory` that fields of its file `own` name, hashed, and what is wrong with the others."""
     files: dict[str, LocalFile] = {}
     wrong: list[Problem] = []
-    for field, name in _named_files(document):
-        found = _beside(directory, name)
+    for field, name in named:
+        found = beside(directory, name)
         if isinstance(found, str):
             there = [p.relative_to(directory).as_posix() for p in sorted(directory.rglob("*")) if p.is_file()]
-            wrong.append(Problem(field, found, suggestion(name, [p for p in there if p != FILE], label="files there")))
+            wrong.append(Problem(field, found, suggestion(name, [p for p in there if p != own], label="files there")))
         elif name not in files:
             files[name] = LocalFile(
                 name=name,
@@ -78,18 +83,26 @@ def _edited(document: Document, directory: Path) -> list[Problem]:
     return wrong
 
 
-def _locks(document: Document, directory: Path, where: str) -> tuple[dict[str, Lock], list[Problem]]:
+def _locks(
+    document: Document, directory: Path, where: str, *, broken: bool = False
+) -> tuple[dict[str, Lock], list[Problem]]:
+    """The locks of a base by file name, and what is wrong with them; `broken`: one that is no lock is passed over."""
     locks: dict[str, Lock] = {}
     wrong: list[Problem] = []
     for name, version in document.versions.items():
         if version.lock is None or version.lock in locks or document.base is None:
             continue
-        found = _beside(directory, version.lock)
+        found = beside(directory, version.lock)
         if isinstance(found, str):
             if version.locked:
                 wrong.append(Problem(("versions", name, "lock"), found, f"make it: orch lock {document.name}"))
             continue
-        lock = read_lock(found, where.removesuffix(FILE) + version.lock)
+        try:
+            lock = read_lock(found, where.removesuffix(FILE) + version.lock)
+        except RecipeError:
+            if broken:
+                continue
+            raise
         suite = lock.suite.partition("-")[0]  # bookworm-security is of bookworm
         if suite != document.base.suite or sorted(lock.packages) != sorted(document.base.packages):
             what = f"{version.lock} was made for another suite or other packages than [base] names"
@@ -98,21 +111,44 @@ def _locks(document: Document, directory: Path, where: str) -> tuple[dict[str, L
     return locks, wrong
 
 
-def load_recipe(path: Path, project: Project | None = None) -> Recipe:
-    """The recipe in the file `path`; one RecipeError for all that is wrong in it."""
-    project = project or find_project(path.parent)
+def _as_locked(version: Version, locks: Mapping[str, Lock]) -> Version:
+    """A version of a base that says `locked = false` is locked all the same once its lock file is there: what
+    `orch lock BASE --security` writes can be chosen without an edit."""
+    return replace(version, locked=True) if version.lock in locks else version
+
+
+def recipe_text(path: Path, project: Project) -> tuple[str, str]:
+    """How messages name the file `path` of a recipe, and its text."""
     where = path.relative_to(project.root).as_posix() if path.is_relative_to(project.root) else str(path)
     try:
-        text = path.read_bytes().decode("utf-8").replace("\r\n", "\n")
+        return where, path.read_bytes().decode("utf-8").replace("\r\n", "\n")
     except OSError as error:
         raise RecipeError("the recipe cannot be read", where=where, why=error.strerror or "") from error
     except UnicodeDecodeError as error:
         raise RecipeError("not UTF-8 text", where=where, why=str(error)) from error
+
+
+def directories(directory: Path) -> list[str]:
+    """The names of the directories in one, sorted; those that begin with `.` or `_` are not recipes'."""
+    try:
+        return sorted(entry.name for entry in directory.iterdir() if entry.is_dir() and entry.name[0] not in "._")
+    except OSError as error:
+        raise RecipeError("the recipes cannot be listed", where=str(directory), why=str(error.strerror)) from error
+
+
+def load_recipe(path: Path, project: Project | None = None, *, to_lock: bool = False) -> Recipe:
+    """The recipe in the file `path`; one RecipeError for all that is wrong in it.
+
+    `to_lock`: for whoever makes its locks anew. What is wrong with them is let pass, and one that cannot be read is
+    taken as missing.
+    """
+    project = project or find_project(path.parent)
+    where, text = recipe_text(path, project)
     document = parse(text, Document, where)
     wrong = problems(document, path.parent.name, {option.name: option.values for option in project.options})
-    files, missing = _files(document, path.parent)
-    locks, unfit = _locks(document, path.parent, where)
-    if wrong or missing or unfit:
+    files, missing = local_files(_named_files(document), path.parent)
+    locks, unfit = _locks(document, path.parent, where, broken=to_lock)
+    if wrong or missing or (unfit and not to_lock):
         raise failure([*wrong, *missing, *unfit], text, where)
     if edited := _edited(document, path.parent):
         raise failure(edited, text, where)
@@ -124,7 +160,7 @@ def load_recipe(path: Path, project: Project | None = None) -> Recipe:
         licence=document.licence,
         homepage=document.homepage,
         options=document.options,
-        versions=document.versions,
+        versions={name: _as_locked(version, locks) for name, version in document.versions.items()},
         parts={"source": parts_of(document, "source"), "vendor": parts_of(document, "vendor")},
         base=document.base,
         files=files,
@@ -141,12 +177,7 @@ class Recipes(Mapping[str, Recipe]):
 
     @cached_property
     def _names(self) -> dict[str, None]:
-        directory = self.project.root / DIRECTORY
-        try:
-            found = sorted(entry.name for entry in directory.iterdir() if entry.is_dir() and entry.name[0] not in "._")
-        except OSError as error:
-            raise RecipeError("the recipes cannot be listed", where=str(directory), why=str(error.strerror)) from error
-        return dict.fromkeys(found)
+        return dict.fromkeys(name for name in directories(self.project.root / DIRECTORY) if name != IMAGES)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -169,6 +200,27 @@ class Recipes(Mapping[str, Recipe]):
 
     def __len__(self) -> int:
         return len(self._names)
+
+    def to_lock(self, name: str) -> Recipe:
+        """The recipe `name` for whoever makes its locks anew: a missing or an old one is no error."""
+        if name not in self._names:
+            raise KeyError(name)
+        return load_recipe(self.project.root / DIRECTORY / name / FILE, self.project, to_lock=True)
+
+    def looked_at(self) -> Iterator[Path]:
+        """All that was looked at so far: the listing, and what each recipe that was read is made of; some of these
+        files are not there."""
+        yield self.project.root / DIRECTORY
+        for recipe in self._read.values():
+            yield recipe.directory / FILE
+            yield from (file.path for file in recipe.files.values())
+            for version in recipe.versions.values():
+                if version.lock is not None:
+                    yield recipe.directory / version.lock
+                for source in version.sources:
+                    scheme, _, rest = source.from_.partition(":")
+                    if scheme == "file" and not rest.startswith("/"):
+                        yield recipe.directory / rest
 
 
 def load_recipes(project: Project) -> Recipes:

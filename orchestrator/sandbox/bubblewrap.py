@@ -138,7 +138,7 @@ def chain(
 
 def options(spec: Spec, *, run: Path, masks: tuple[str, ...]) -> tuple[str, ...]:
     """bubblewrap's options, read by it from a file: a command line could be seen inside, in /proc/1/cmdline."""
-    uid, gid = (0, 0) if spec.as_root else (BUILD_UID, BUILD_GID)
+    uid, gid = (0, 0) if spec.as_root else spec.user or (BUILD_UID, BUILD_GID)
     root = ("--bind", str(spec.writable_root), "/") if spec.writable_root else ("--ro-bind", str(run / "root"), "/")
     masked = [part for mask in masks for part in ("--ro-bind", str(run / _STAND_INS.get(mask, "empty")), mask)]
     return (

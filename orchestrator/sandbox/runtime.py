@@ -85,7 +85,8 @@ def _prepare(spec: Spec, scratch: Path, limits: Cage) -> tuple[str, ...]:
         names = bubblewrap.short_names(len(lowers) + 1)
         for folder in ("root", "lower"):  # write_skeleton makes its own
             (scratch / folder).mkdir()
-        write_skeleton(scratch / "skeleton", binds=spec.binds, lowers=lowers)
+        own_users = spec.user is not None
+        write_skeleton(scratch / "skeleton", binds=spec.binds, lowers=lowers, own_users=own_users)
         for name, target in zip(names, (scratch / "skeleton", *lowers), strict=True):
             (scratch / "lower" / name).symlink_to(target.absolute())
     releases = bubblewrap.RELEASES if spec.old_kernel_release else ()

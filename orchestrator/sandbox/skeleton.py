@@ -46,9 +46,16 @@ FILES = {
 }
 
 
-def write_skeleton(top: Path, *, binds: tuple[Bind, ...], lowers: tuple[Path, ...]) -> None:
-    """Make the tree at `top`, with a mount point for each bind; every time in it is the build's fixed date."""
-    folders, files = set(DIRECTORIES), dict(FILES)
+USERS = ("/etc/group", "/etc/nsswitch.conf", "/etc/passwd")
+
+
+def write_skeleton(top: Path, *, binds: tuple[Bind, ...], lowers: tuple[Path, ...], own_users: bool = False) -> None:
+    """Make the tree at `top`, with a mount point for each bind; every time in it is the build's fixed date.
+
+    With `own_users` the root's own users and groups are seen, not the build's.
+    """
+    folders = set(DIRECTORIES)
+    files = {path: text for path, text in FILES.items() if not (own_users and path in USERS)}
     for bind in binds:
         _refuse_link_on_the_way(bind.inside, lowers)
         if bind.host.is_dir():

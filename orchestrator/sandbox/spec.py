@@ -50,6 +50,7 @@ class Spec:
     environment: tuple[tuple[str, str], ...] = ()
     directory: str = BUILD_DIR
     as_root: bool = False  # uid 0 of its own user namespace; chown is accepted and does nothing
+    user: tuple[int, int] | None = None  # uid, gid of an image's own user, with the image's passwd; None: the build's
     limits: Limits = Limits()
     cpus: tuple[int, ...] | None = None  # the processors it may run on; None: all of the caller's
     old_kernel_release: bool = False  # personality UNAME26, for --rebuild

@@ -1,7 +1,17 @@
 """Objects by the hash of their content, and the records that lead to them. Knows no recipe, no option, no container."""
 
 from orchestrator.store.aside import put_aside
+from orchestrator.store.blobs import add_blob, adopt_blob, blob_path, has_blob, quarantine_blob, verify_blob
 from orchestrator.store.goals import ClosureItem, Goal, read_goal, write_goal
+from orchestrator.store.images import (
+    ComponentFields,
+    ImageRecord,
+    LayerFields,
+    latest_image,
+    list_images,
+    read_image,
+    write_image,
+)
 from orchestrator.store.layout import Layout, open_store
 from orchestrator.store.locks import locked
 from orchestrator.store.logs import latest_log, list_logs, new_log
@@ -38,16 +48,25 @@ from orchestrator.store.stage import staging, sweep
 
 __all__ = [
     "ClosureItem",
+    "ComponentFields",
     "Goal",
+    "ImageRecord",
+    "LayerFields",
     "Layout",
     "Realisation",
     "StoredSource",
+    "add_blob",
     "add_root",
     "add_source",
+    "adopt_blob",
     "adopt_partial",
+    "blob_path",
+    "has_blob",
     "has_object",
+    "latest_image",
     "latest_log",
     "latest_realisation",
+    "list_images",
     "list_logs",
     "list_sources",
     "locked",
@@ -57,10 +76,12 @@ __all__ = [
     "partial_path",
     "publish_tree",
     "put_aside",
+    "quarantine_blob",
     "quarantine_object",
     "quarantine_source",
     "read_check",
     "read_goal",
+    "read_image",
     "read_manifest",
     "read_realisation",
     "read_source_note",
@@ -69,9 +90,11 @@ __all__ = [
     "source_file",
     "staging",
     "sweep",
+    "verify_blob",
     "verify_object",
     "verify_source",
     "write_check",
     "write_goal",
+    "write_image",
     "write_realisation",
 ]

@@ -5,6 +5,11 @@ objects/<hex>/{tree/,manifest.json} immutable, read-only
 realisations/<key>.json             derivation and build keys -> output; latest/ holds hints by name
 checks/<key>.json, goals/<key>.json
 sources/sha256/<hex>, <hex>.json    a file and a note about it; partial/ holds unfinished downloads
+oci/                                one OCI image layout that all images share: oci-layout, index.json, blobs/
+layers/<key>.json                   what a layer became: its blob and diff_id
+elf/<hex>.json                      what the ELF files of an object say about themselves
+images/<key>.json                   images that were assembled and passed their checks; latest/ finds them by name
+answers/<question>                  what commands with nothing to do printed, and what made it so; all may be deleted
 logs/ stage/ locks/ roots/ corrupt/
 failed/                             directories of failed builds and trees that came out different, kept to be looked at
 """
@@ -33,12 +38,20 @@ _DIRECTORIES = (
     "sources",
     "sources/sha256",
     "sources/partial",
+    "oci",
+    "oci/blobs",
+    "oci/blobs/sha256",
+    "layers",
+    "images",
+    "images/latest",
+    "answers",
     "logs",
     "stage",
     "locks",
     "roots",
     "corrupt",
     "failed",
+    "elf",
 )
 _MAY_BE_THERE = {"README.md", ".gitignore", "lost+found", _SCHEMA_FILE, *_DIRECTORIES}
 
@@ -72,6 +85,22 @@ class Layout:
     @property
     def partial(self) -> Path:
         return self.root / "sources" / "partial"
+
+    @property
+    def oci(self) -> Path:
+        return self.root / "oci"
+
+    @property
+    def layers(self) -> Path:
+        return self.root / "layers"
+
+    @property
+    def images(self) -> Path:
+        return self.root / "images"
+
+    @property
+    def answers(self) -> Path:
+        return self.root / "answers"
 
     @property
     def logs(self) -> Path:

@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import image_project
 import pytest
+from image_project import write_base
 from projects import BASE, Project, copy_store, empty_project, sources_alone, unlock, write_stack
 from sandbox_box import mounts, processes_with
 
@@ -39,6 +41,22 @@ def base_store(sandboxes: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
         if there:
             project.done("source", "add", *there)
     project.done("build", BASE)
+    yield project.store
+    unlock(project.store)
+
+
+@pytest.fixture(scope="session")
+def snake_store(sandboxes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A store that holds a small base with Python."""
+    directory = tmp_path_factory.mktemp("snake")
+    project = empty_project(directory / "project", directory / "store")
+    hashes = write_base(project)
+    cache = os.environ.get("ORCH_TEST_STORE")
+    files = [Path(cache, "sources/sha256", sha256) for sha256 in hashes] if cache else []
+    there = [str(file) for file in files if file.is_file() and sha256_file(file).hex == file.name]
+    if there:
+        project.done("source", "add", *there)
+    project.done("build", image_project.BASE)
     yield project.store
     unlock(project.store)
 

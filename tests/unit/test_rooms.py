@@ -34,8 +34,12 @@ HOMES = {
     "filelock": {"store"},
     "requests": {"fetch"},
     "pydantic": {"recipe"},
-    "packaging": {"graph", "recipe"},
+    "packaging": {"graph", "recipe", "image"},
+    "elftools": {"image"},
     "argparse": {"cli"},
+    "uv": {"fetch"},
+    "installer": {"build"},
+    "zstandard": {"image"},
 }
 VAGUE = {"util", "utils", "helper", "helpers", "common", "misc", "manager", "context"}
 

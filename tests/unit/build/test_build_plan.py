@@ -195,3 +195,15 @@ def test_what_was_built_with_bytes_that_are_no_longer_the_inputs_is_built_again(
     store.outputs[key_of(derivation_document(GRAPH["library"], {"base": blake3_bytes(b"output of base")}))] = moved
     store.objects.add(moved)
     assert steps(make_plan(GRAPH, store)) == ["build app", "check? app"]
+
+
+def test_objects_beside_the_goals_are_planned_too() -> None:
+    store = Store()
+    digests = store.realise(GRAPH)
+    assert make_plan(GRAPH, store).steps == ()
+    plan = make_plan(GRAPH, store, ("library",))
+    assert [(step.action, step.node.name) for step in plan.steps] == [("reuse", "library")]
+    store.objects.discard(digests["library"])
+    plan = make_plan(GRAPH, store, ("library",))
+    assert steps(plan) == ["build library"]
+    assert plan.done == (("app", digests["app"]),)

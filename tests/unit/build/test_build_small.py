@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.build.cores import Cores
-from orchestrator.build.failure import StepFailed, failure, first_error
 from orchestrator.build.rebuild import processor_sets
-from orchestrator.build.script import check_script, join_environments
+from orchestrator.build.script import check_script
 from orchestrator.errors import MachineError
 from orchestrator.graph.derivation import Node
+from orchestrator.graph.surroundings import join_environments
 from orchestrator.sandbox.spec import Outcome
+from orchestrator.sandbox.step_failure import StepFailed, failure, first_error
 
 
 def make(flags: tuple[str, ...], options: tuple[tuple[str, str], ...]) -> Node:

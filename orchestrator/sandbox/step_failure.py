@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from orchestrator.build.script import PHASE_MARK
 from orchestrator.errors import BuildFailed, MachineError, OrchError
 from orchestrator.sandbox.spec import Outcome
+from orchestrator.sandbox.step import PHASE_MARK
 
 TAIL_LINES = 40
 _LOW_SPACE = 32 << 20  # bytes; a disk this full makes any write fail soon

@@ -1,0 +1,144 @@
+"""The one tree of an image that no recipe makes: user, umask, loader cache, the frame of the Python environment, links.
+
+It lies on top. It is made from the recipe and the merged root below it, in a moment, and is not remembered.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.errors import RecipeError
+from orchestrator.events import Monitor
+from orchestrator.image.model import View
+from orchestrator.recipe.image import Image
+from orchestrator.sandbox.runtime import run
+from orchestrator.sandbox.spec import OUT_DIR, SOURCE_DATE_EPOCH, Bind, Spec
+from orchestrator.sandbox.step import LineListener, limits
+from orchestrator.sandbox.step_failure import failure
+from orchestrator.tree import Manifest, disk, scan
+
+ENTRYPOINT = "usr/local/bin/orch-entrypoint"
+LOADER_CONF = "etc/ld.so.conf.d/00-orch.conf"
+LOADER_CACHE = "etc/ld.so.cache"
+
+_ENTRYPOINT_TEXT = """\
+#!/bin/sh
+# The image's umask holds for what is run without a login shell too.
+umask {umask}
+exec "$@"
+"""
+_CFG = """\
+home = /usr/bin
+include-system-site-packages = false
+version = {version}
+"""
+
+
+def write_system(image: Image, view: View, top: Path, *, base: Path, ldconf: Sequence[str]) -> None:
+    """Write the system tree of `image` to `top`, but for the loader's cache. `base` is the base's tree."""
+    config = image.document.config
+    with disk("write", top):
+        _users(image, top, base)
+        _write(top / "etc/profile.d/00-umask.sh", f"umask {config.umask}\n")
+        _write(top / ENTRYPOINT, _ENTRYPOINT_TEXT.format(umask=config.umask), mode=0o755)
+        _write(top / LOADER_CONF, "".join(f"{directory}\n" for directory in ldconf))
+        if image.document.python is not None:
+            _environment(image, top)
+        for directory in owned(image):
+            (top / directory).mkdir(parents=True, exist_ok=True)
+        for path, target in sorted(config.links.items()):
+            link = top / path.lstrip("/")
+            if path.lstrip("/") in view.entries:
+                raise RecipeError(
+                    f"{path} is there already",
+                    where=f"{image.where}: config.links",
+                    why=f"{view.component(path.lstrip('/')).name} has it",
+                    hint="remove the link from the recipe",
+                )
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(target)
+
+
+def make_loader_cache(
+    root: Path, top: Path, *, stage: Path, log: Path, monitor: Monitor, stop: threading.Event
+) -> None:
+    """Let the image's own ldconfig write the cache of the merged `root` with the system tree `top` over it."""
+    step = "check loader-cache"
+    (top / "etc").mkdir(exist_ok=True)
+    spec = Spec(
+        lowers=(top, root),
+        binds=(Bind(host=top, inside=OUT_DIR, writable=True),),
+        command=("/sbin/ldconfig", "-i", "-X", "-C", f"{OUT_DIR}/{LOADER_CACHE}"),
+        environment=(("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("LC_ALL", "C.UTF-8")),
+        directory="/",
+        limits=limits(),
+    )
+    outcome = run(spec, work=stage, log=log, on_line=LineListener(step, monitor), stop=stop)
+    if not outcome.passed:
+        raise failure("making the image's loader cache", outcome, log, show="", work=stage)
+
+
+def describe_system(image: Image, top: Path) -> Manifest:
+    """The manifest of the system tree, with the image's user as the owner of its directories."""
+    config = image.document.config
+    mine = set(owned(image))
+    entries = []
+    for entry in scan(top).entries:
+        if entry.path in mine:
+            mode = 0o777 & ~int(config.umask, 8)
+            entry = replace(entry, uid=config.uid, gid=config.gid, mode=mode)
+        entries.append(entry)
+    return Manifest(tuple(entries))
+
+
+def owned(image: Image) -> tuple[str, ...]:
+    """The directories (relative) that belong to the image's user."""
+    config = image.document.config
+    return tuple(sorted({path.lstrip("/") for path in (config.workdir, f"/home/{config.user}", *config.directories)}))
+
+
+def _users(image: Image, top: Path, base: Path) -> None:
+    config = image.document.config
+    passwd, group = (_lines(base / "etc" / name) for name in ("passwd", "group"))
+    for line in passwd:
+        name, _, uid, *_ = line.split(":")
+        if name == config.user or uid == str(config.uid):
+            raise RecipeError(
+                f"the base has a user {name} with uid {uid} already",
+                where=f"{image.where}: config.user",
+                hint="choose another name and uid",
+            )
+    passwd.append(f"{config.user}:x:{config.uid}:{config.gid}:{config.user}:/home/{config.user}:/bin/bash")
+    if str(config.gid) not in (line.split(":")[2] for line in group):
+        group.append(f"{config.user}:x:{config.gid}:")
+    _write(top / "etc/passwd", "".join(f"{line}\n" for line in passwd))
+    _write(top / "etc/group", "".join(f"{line}\n" for line in group))
+
+
+def _lines(path: Path) -> list[str]:
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if line] if path.exists() else []
+
+
+def _environment(image: Image, top: Path) -> None:
+    python = image.document.python
+    assert python is not None
+    home = top / python.prefix.lstrip("/")
+    _write(home / "pyvenv.cfg", _CFG.format(version=python.version))
+    (home / "bin").mkdir(parents=True, exist_ok=True)
+    for name, target in (
+        ("python", f"/usr/bin/python{python.version}"),
+        ("python3", "python"),
+        (f"python{python.version}", "python"),
+    ):
+        (home / "bin" / name).symlink_to(target)
+
+
+def _write(path: Path, text: str, mode: int = 0o644) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(mode)
+    os.utime(path, (SOURCE_DATE_EPOCH, SOURCE_DATE_EPOCH))
