@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 ORCH := $(VENV)/bin/orch
 STAMP := $(VENV)/.installed
+# What the tests of networks and registries run, and its packages
+TOOLS := ip:iproute2 skopeo:skopeo umoci:umoci docker-registry:docker-registry
 
 .PHONY: nixl test test-long lint setup system clean
 
@@ -10,7 +12,7 @@ nixl: setup system
 	$(ORCH) build nixl
 
 test: setup
-	sh scripts/system-packages.sh ip:iproute2
+	sh scripts/system-packages.sh $(TOOLS)
 	$(VENV)/bin/python -m pytest $(ARGS)
 
 test-long: setup system
@@ -18,7 +20,7 @@ test-long: setup system
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml scripts/setup-venv.py
 	$(PYTHON) scripts/setup-venv.py $(VENV)
 	touch $(STAMP)
 

@@ -22,7 +22,17 @@ def main() -> int:
         print("  hint:  on Debian and Ubuntu: apt-get install python3-venv", file=sys.stderr)
         return 4
     pip = [str(target / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    return subprocess.call([*pip, "--editable", f"{Path(__file__).parent.parent}[test]"])
+    status = subprocess.call([*pip, "--editable", f"{Path(__file__).parent.parent}[test]"])
+    if status == 0:
+        lighten(target / "bin/orch")
+    return status
+
+
+def lighten(script: Path) -> None:
+    """pip's script loads `re` for a suffix that only Windows has, 5 ms each time: keep its first line alone."""
+    first, _, _ = script.read_text().partition("\n")
+    if first.startswith("#!") and "python" in first:  # else sh is to find Python: the path is too long for a first line
+        script.write_text(f"{first}\nfrom orchestrator.cli.main import entry\n\nentry()\n")
 
 
 if __name__ == "__main__":

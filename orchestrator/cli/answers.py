@@ -14,6 +14,7 @@ what of the environment matters. Its lines are facts:
     same STAT PATH           a file or directory, as it looked: device, inode, mode, size, mtime, ctime
     none PATH                there is no such file
     file SIZE PATH, dir PATH an immutable thing that has to be there
+    says TEXT PATH           a small file in which this text stands, whatever else does
     say                      what follows is what to print
 
 How one comes to be saved: remember.py.
@@ -121,6 +122,11 @@ def _hold(facts: Sequence[bytes]) -> bool:
             found = os.stat(path)
             if not stat.S_ISREG(found.st_mode) or found.st_size != int(size):
                 return False
+        elif kind == b"says":
+            text, _, path = rest.partition(b" ")
+            with open(path, "rb") as file:
+                if text not in file.read():
+                    return False
         elif kind != b"none" or is_there(rest):
             return False
     return True

@@ -12,7 +12,7 @@ from orchestrator.errors import AnswerIsNo
 
 if TYPE_CHECKING:
     from orchestrator.image.search import Place
-    from orchestrator.store import ComponentFields, ImageRecord, Layout
+    from orchestrator.store import ComponentFields, ImageRecord, LayerFields, Layout
 
 EPILOG = """\
 What begins with / is a path, or a glob in which * crosses /. Anything else names a component, a
@@ -121,9 +121,12 @@ def _show_place(place: Place) -> None:
         f" -> {entry.target}" if entry.kind == "link" else f"  {bytes_text(entry.size)}" if entry.kind == "file" else ""
     )
     print(f"/{entry.path}{note}")
-    if place.layer is not None:
-        print(f"  layer      {place.layer.name}  {place.layer.digest}")
+    _show_layer(place.layer)
     _show_origin(place.component)
+
+
+def _show_layer(layer: LayerFields | None) -> None:
+    print(f"  layer      {f'{layer.name}  {layer.digest}' if layer is not None else 'a layer of the base image'}")
 
 
 def _show_origin(one: ComponentFields) -> None:
@@ -141,9 +144,7 @@ def _show_component(layout: Layout, record: ImageRecord, one: ComponentFields, f
 
     entries = files_of(layout, one)
     print(f"{one.name} {one.version}: {len(entries)} files, {bytes_text(one.unpacked)}")
-    layer = layer_of(record, one.name)
-    if layer is not None:
-        print(f"  layer      {layer.name}  {layer.digest}")
+    _show_layer(layer_of(record, one.name))
     _show_origin(one)
     for entry in entries if files else ():
         print(f"  /{entry.path}")

@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     image = open_image(opened, arguments.name)
     refuse(image)
     graph = image_graph(opened, image, arguments.settings)
-    key, keys = _key(image, graph, arguments.compression)
+    key, keys = image_key_of(image, graph, arguments.compression)
     layout = opened.store(create=not arguments.dry_run)
     record = finished(layout, key)
     if arguments.dry_run:
@@ -90,6 +90,10 @@ def run(arguments: argparse.Namespace) -> int:
     _name_again(layout, record)
     _deliver(arguments, layout, record)
     _report(arguments, layout, record, fresh, time.monotonic() - began)
+    if not (fresh or arguments.json or arguments.out or arguments.push):
+        from orchestrator.cli.image_answer import remember_image
+
+        remember_image(opened, image, layout, record, arguments.words, f"{place_of(layout, record)}\n")
     return 0
 
 
@@ -135,7 +139,9 @@ def image_graph(opened: Opened, image: Image, settings: Sequence[str]) -> Graph:
     given = {text.partition("=")[0] for text in settings}
     own = [f"{name}={value}" for name, value in image.document.options.items() if name not in given]
     base = image.document.base
-    goals = tuple(dict.fromkeys((*image.document.components, *(() if base.from_ else (base.recipe,)))))
+    # Beside a base from a registry, the recipe's Python makes the bytecode.
+    below = (base.recipe,) if base.from_ is None or image.document.python is not None else ()
+    goals = tuple(dict.fromkeys((*image.document.components, *below)))
     try:
         graph = opened.graph(goals, [*own, *settings])
     except UsageError as error:
@@ -145,7 +151,8 @@ def image_graph(opened: Opened, image: Image, settings: Sequence[str]) -> Graph:
     return with_environment(graph, image, base=base.recipe)
 
 
-def _key(image: Image, graph: Graph, compression: Compression) -> tuple[Digest, dict[str, Digest]]:
+def image_key_of(image: Image, graph: Graph, compression: Compression) -> tuple[Digest, dict[str, Digest]]:
+    """The image's key, and the derivation keys of all that it is made of."""
     from orchestrator.graph.keys import derivation_keys
     from orchestrator.image.key import image_key
     from orchestrator.image.layer import encoder
@@ -194,13 +201,24 @@ def _dry_run(
     if record is not None and not arguments.json:
         print(f"{image.name}: nothing to do, {record.manifest} is there")
         return
-    plan = _plan(image, graph, layout)
-    show_plan(graph, plan, layout, as_json=arguments.json, verb="image", jobs=min(arguments.jobs, arguments.cores))
+    plan, jobs, base = _plan(image, graph, layout), min(arguments.jobs, arguments.cores), _absent_base(image, layout)
+    show_plan(graph, plan, layout, as_json=arguments.json, verb="image", jobs=jobs, base=base)
     if not arguments.json:
         fetch, trees, layers = needed_bytes(plan)
         free = _free(layout)
         text = f"{bytes_text(fetch)} to fetch, {bytes_text(trees)} of trees, {bytes_text(layers)} of layers"
-        print(f"needs about {bytes_text(fetch + trees + layers)} ({text}); {bytes_text(free)} are free")
+        more = " and its base image" if base is not None else ""
+        print(f"needs about {bytes_text(fetch + trees + layers)} ({text}){more}; {bytes_text(free)} are free")
+
+
+def _absent_base(image: Image, layout: Layout) -> str | None:
+    """The image in a registry that has to be fetched first, if there is one. No registry is asked."""
+    from orchestrator.fetch.oci import image_in_store
+
+    name, where = image.document.base.from_, f"{image.where}: base.from"
+    if name is None or image_in_store(layout, name, platform=this_platform(), where=where) is not None:
+        return None
+    return name
 
 
 def _free(layout: Layout) -> int:
@@ -212,7 +230,11 @@ def _free(layout: Layout) -> int:
 
 
 def _refuse_full_disk(image: Image, plan: Plan, layout: Layout) -> None:
+    from orchestrator.image.registry_base import base_needs
+
     fetch, trees, layers = needed_bytes(plan)
+    more, tree = base_needs(layout, image, this_platform())
+    fetch, trees = fetch + more, trees + tree
     needed, free = fetch + trees + layers, _free(layout)
     if needed > free:
         raise MachineError(
@@ -242,6 +264,7 @@ def _make(
     from orchestrator.image.assemble import Assembly, assemble
     from orchestrator.image.components import component_names, make_components
     from orchestrator.image.environment import image_environment, image_ldconf
+    from orchestrator.image.registry_base import base_components, registry_base, with_base_environment
     from orchestrator.sandbox.probe import probe
     from orchestrator.store import sweep
 
@@ -253,6 +276,7 @@ def _make(
     names = component_names(graph, image)
     options = RunOptions(jobs=min(arguments.jobs, arguments.cores), cores=arguments.cores)
     with progress(plan, estimate(plan, layout, options.jobs)) as monitor:
+        base = registry_base(layout, image, this_platform(), monitor=monitor)  # first: it may be unfit
         engine = Engine(graph, layout, options=options, fetch=opened.fetcher(layout, monitor), monitor=monitor)
         report = asyncio.run(engine.realise(objects=names))
         if report.failures:
@@ -262,12 +286,13 @@ def _make(
         assembly = Assembly(
             image=image,
             key=key,
-            components=make_components(graph, image, report.objects, keys),
-            environment=environment,
+            components=(*base_components(image, base), *make_components(graph, image, report.objects, keys)),
+            environment=with_base_environment(environment, base),
             ldconf=ldconf,
             platform=this_platform(),
             options=graph.options,
             compression=arguments.compression,
+            base=base,
         )
         return assemble(assembly, layout, workers=arguments.cores, monitor=monitor, stop=threading.Event())
 

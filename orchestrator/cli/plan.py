@@ -77,8 +77,17 @@ def _step_document(step: Step) -> dict[str, Any]:
     }
 
 
-def show_plan(graph: Graph, plan: Plan, layout: Layout, *, as_json: bool, verb: str, jobs: int = DEFAULT_JOBS) -> None:
-    """Print a plan on stdout."""
+def show_plan(
+    graph: Graph,
+    plan: Plan,
+    layout: Layout,
+    *,
+    as_json: bool,
+    verb: str,
+    jobs: int = DEFAULT_JOBS,
+    base: str | None = None,
+) -> None:
+    """Print a plan on stdout. `base` names an image that is fetched too; nobody knows its size yet."""
     if as_json:
         from orchestrator.cli.document import print_document
 
@@ -86,7 +95,10 @@ def show_plan(graph: Graph, plan: Plan, layout: Layout, *, as_json: bool, verb: 
             "goals": list(graph.goals),
             "done": {goal: str(digest) for goal, digest in plan.done},
             "steps": [_step_document(step) for step in plan.steps],
-            "fetch": [{"source": source.name, "bytes": source.size} for source in plan.fetch],
+            "fetch": [
+                *({"source": source.name, "bytes": source.size} for source in plan.fetch),
+                *({"source": name, "bytes": None} for name in (base,) if name is not None),
+            ],
         }
         print_document(verb, content)
         return
@@ -95,6 +107,8 @@ def show_plan(graph: Graph, plan: Plan, layout: Layout, *, as_json: bool, verb: 
     text = estimate(plan, layout, jobs).text()
     settings = " ".join(f"{name}={value}" for name, value in graph.options)
     print(f"{', '.join(graph.goals)}{f' ({settings})' if settings else ''}: {headline(plan, text)}")
+    if base is not None:
+        print(f"  fetch   {base}  the base image; its registry knows how big it is")
     width = max((len(step.node.label) for step in plan.steps), default=0)
     for step in plan.steps:
         action = f"{step.action}?" if step.maybe else step.action

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.cli import answers
@@ -27,12 +27,20 @@ class _Unfit(Exception):
     """There can be no answer: something is too young, or has a name that cannot be written down."""
 
 
-def save(layout: Layout, words: Sequence[str], *, watched: Iterable[Path], required: Iterable[Path], out: str) -> bool:
+def save(
+    layout: Layout,
+    words: Sequence[str],
+    *,
+    watched: Iterable[Path],
+    required: Iterable[Path],
+    out: str,
+    saying: Mapping[Path, bytes] | None = None,
+) -> bool:
     """Remember that the command `words`, here and now, had nothing to do and printed `out`; whether that was possible.
 
     `watched`: every file and directory that it read, listed or missed, records of the store too; any change to one ends
-    the answer. `required`: immutable files and directories that have to be there, whatever their times. What is not fit
-    to be saved, or cannot be written, is no error.
+    the answer. `required`: immutable files and directories that have to be there, whatever their times. `saying`: small
+    files, and of each a text that has to stand in it. What is not fit to be saved, or cannot be written, is no error.
     """
     try:
         here = str(Path.cwd())
@@ -43,6 +51,7 @@ def save(layout: Layout, words: Sequence[str], *, watched: Iterable[Path], requi
         for place in _ways(paths):
             _refuse_young(place.lstat())
         facts = [*(_watched(path) for path in paths), *(_required(path) for path in dict.fromkeys(required))]
+        facts += [_saying(path, text) for path, text in (saying or {}).items()]
         body = b"\n".join((b"store " + os.fsencode(layout.root), b"code " + seen, *facts, b"say", b""))
         body += out.encode("utf-8", "surrogateescape")
         _write(layout.answers, question(words, here), FORM + seal(body) + body)
@@ -83,6 +92,12 @@ def _required(path: Path) -> bytes:
     return _line("dir" if stat.S_ISDIR(found.st_mode) else f"file {found.st_size}", path)
 
 
+def _saying(path: Path, text: bytes) -> bytes:
+    if b" " in text or b"\n" in text or text not in path.read_bytes():
+        raise _Unfit
+    return _line("says " + os.fsdecode(text), path)
+
+
 def _refuse_young(found: os.stat_result) -> None:
     if max(found.st_mtime_ns, found.st_ctime_ns) >= answers.BEGAN - YOUNG:
         raise _Unfit
@@ -91,7 +106,7 @@ def _refuse_young(found: os.stat_result) -> None:
 def _line(fact: str, path: Path) -> bytes:
     if "\n" in str(path) or not path.is_absolute():
         raise _Unfit
-    return fact.encode() + b" " + os.fsencode(path)
+    return os.fsencode(fact) + b" " + os.fsencode(path)
 
 
 def _write(directory: Path, name: str, data: bytes) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from orchestrator.digest import Digest, sha256_file
 from orchestrator.errors import MachineError, OrchError, SourceError
-from orchestrator.events import Fetched, FetchProgress, Monitor, StepWaiting
+from orchestrator.events import Fetched, FetchProgress, Monitor, StepWaiting, silent
 from orchestrator.fetch.oci_manifest import (
     Blob,
     ImageIndex,
@@ -62,6 +62,25 @@ def fetch_image(
     return work.checked(present)
 
 
+def image_in_store(layout: Layout, name: str, *, platform: str, where: str = "") -> ImageManifest | None:
+    """The manifest of the image `name` for `platform` if all of it is in the store; no registry is asked. Raise
+    RecipeError if it is no such name, SourceError if it is not for the platform."""
+    return _looking(layout, name, platform, where).present()
+
+
+def look_up_image(layout: Layout, name: str, *, platform: str, where: str = "") -> tuple[ImageManifest, int]:
+    """The manifest of the image `name` for `platform`, and how many bytes of it the store lacks. The registry is asked
+    for manifests that are not there, and for nothing else. Raises what fetch_image does."""
+    work = _looking(layout, name, platform, where)
+    manifest = work.look_up()
+    return manifest, sum(blob.size for blob in work.missing(manifest))
+
+
+def _looking(layout: Layout, name: str, platform: str, where: str) -> _Fetch:
+    wanted = parse_oci_name(name, where=where)
+    return _Fetch(layout, wanted, Registry(name=wanted, where=where), platform, silent, where)
+
+
 @dataclass(frozen=True, slots=True)
 class _Fetch:
     """One image being fetched."""
@@ -76,23 +95,28 @@ class _Fetch:
     def present(self) -> ImageManifest | None:
         """The image, if all of it is in the store."""
         manifest = self._chosen(self._stored)
-        if manifest is None or self._missing(manifest):
+        if manifest is None or self.missing(manifest):
             return None
         return manifest
 
     def from_registry(self, stopped: Callable[[], bool]) -> ImageManifest:
         """The image, with what the store lacks of it brought from the registry."""
-        manifest = self._chosen(self._asked)
-        assert manifest is not None  # _asked raises if there is none
-        missing = self._missing(manifest)
+        manifest = self.look_up()
+        missing = self.missing(manifest)
         if manifest.config in missing:
             data = self.registry.config(manifest.digest)
             self._same(data, manifest.config.digest, "config")
             add_blob(self.layout, data)
         if missing := [blob for blob in missing if blob != manifest.config]:
             self._copy(manifest, missing, stopped)
-        if missing := self._missing(manifest):
+        if missing := self.missing(manifest):
             raise self._wrong(f"{missing[0].digest} of {missing[0].size} bytes did not come with it")
+        return manifest
+
+    def look_up(self) -> ImageManifest:
+        """The manifest, asked for if the store does not have it."""
+        manifest = self._chosen(self._asked)
+        assert manifest is not None  # _asked raises if there is none
         return manifest
 
     def checked(self, manifest: ImageManifest) -> ImageManifest:
@@ -160,7 +184,8 @@ class _Fetch:
             add_blob(self.layout, data)
         return data
 
-    def _missing(self, manifest: ImageManifest) -> list[Blob]:
+    def missing(self, manifest: ImageManifest) -> list[Blob]:
+        """The blobs that the store lacks."""
         return [blob for blob in manifest.blobs if not has_blob(self.layout, blob.digest, blob.size)]
 
     def _copy(self, manifest: ImageManifest, missing: list[Blob], stopped: Callable[[], bool]) -> None:

@@ -24,10 +24,11 @@ from orchestrator.image.layout import add_document, name_image
 from orchestrator.image.merge import merge
 from orchestrator.image.model import Component, Compression, ElfFacts, Finding, Layer, Subject, View
 from orchestrator.image.oci import Descriptor, ImageMeta, image_config, image_manifest
+from orchestrator.image.registry_base import base_history, loader_directories
 from orchestrator.image.rootfs import link_root
 from orchestrator.image.run import run_image
 from orchestrator.image.system import ENTRYPOINT, describe_system, make_loader_cache, write_system
-from orchestrator.recipe.image import Image
+from orchestrator.recipe.image import BASE_IMAGE, Image
 from orchestrator.store import (
     ComponentFields,
     ImageRecord,
@@ -122,11 +123,12 @@ def _checked(assembly: Assembly, layout: Layout, view: View, log: Path, monitor:
     def read(path: str) -> bytes:
         return (trees[view.owner[path]] / path).read_bytes()
 
+    in_base = loader_directories(layout, assembly.base)
     subject = Subject(
         image=image,
         view=view,
         elf=elf,
-        ldconf=tuple(dict.fromkeys((*assembly.ldconf, *DEFAULT_DIRECTORIES))),
+        ldconf=tuple(dict.fromkeys((*assembly.ldconf, *in_base, *DEFAULT_DIRECTORIES))),
         lock=image.lock,
         read=read,
     )
@@ -171,11 +173,12 @@ def _failed(image: Image, verdict: Verdict) -> ChecksFailed:
 def _layers(
     assembly: Assembly, layout: Layout, view: View, workers: int, monitor: Monitor, stop: threading.Event
 ) -> tuple[Layer, ...]:
-    plans = plan_layers(view)
+    below = assembly.base.layers if assembly.base is not None else ()
+    plans = plan_layers(view, below=len(below))
     monitor(StepPhase(step=f"image {assembly.image.name}", phase=f"{len(plans)} layers"))
     progress = _LayerProgress(monitor)
     made = make_layers(layout, plans, compression=assembly.compression, workers=workers, progress=progress, stop=stop)
-    return (*(assembly.base.layers if assembly.base is not None else ()), *made)
+    return (*below, *made)
 
 
 class _LayerProgress:
@@ -244,6 +247,9 @@ def _labels(assembly: Assembly, view: View) -> dict[str, str]:
         "org.opencontainers.image.revision": str(assembly.key),
         "org.opencontainers.image.created": document.config.created,
     }
+    if assembly.base is not None:
+        labels["org.opencontainers.image.base.name"] = assembly.base.name.removeprefix("oci:")
+        labels["org.opencontainers.image.base.digest"] = str(assembly.base.manifest)
     if document.licence:
         labels["org.opencontainers.image.licenses"] = document.licence
     for component in view.components:
@@ -268,7 +274,7 @@ def _documents(
         workdir=config.workdir,
         labels=_labels(assembly, view),
     )
-    config_blob = add_document(layout, image_config(meta, layers))
+    config_blob = add_document(layout, image_config(meta, layers, below=base_history(assembly.base)))
     return config_blob, add_document(layout, image_manifest(config_blob, layers))
 
 
@@ -295,7 +301,7 @@ def _name(assembly: Assembly, layout: Layout, view: View, layers: Sequence[Layer
                 size=layer.size,
                 diff_id=layer.diff_id,
                 unpacked=layer.unpacked,
-                components=tuple(part.component for part in layer.parts),
+                components=tuple(part.component for part in layer.parts) or (BASE_IMAGE,),
             )
             for layer in layers
         ),

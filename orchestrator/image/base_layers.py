@@ -95,6 +95,11 @@ def base_tree(
     )
 
 
+def is_unpacked(layout: Layout, manifest: ImageManifest) -> bool:
+    """Whether `base_tree` of it is only a look."""
+    return _known(layout, manifest) is not None
+
+
 def _config(layout: Layout, manifest: ImageManifest, name: str, where: str) -> dict[str, Any]:
     try:
         return json_object(read_document(layout, manifest.config.digest))

@@ -14,9 +14,9 @@ GROUPS = 8
 OWN_LAYER_FROM = 16 << 20  # bytes of files: a layer costs a puller a request
 
 
-def plan_layers(view: View) -> tuple[LayerPlan, ...]:
+def plan_layers(view: View, *, below: int = 0) -> tuple[LayerPlan, ...]:
     """The layers of an image, bottom first: the base, then the biggest first, and the system's last. A component whose
-    layers are there already (the tree of a base image) is in none."""
+    layers are there already (the tree of a base image, which has `below` of them) is in none."""
     sizes = {
         component.name: _size(view, index)
         for index, component in enumerate(view.components)
@@ -28,7 +28,7 @@ def plan_layers(view: View) -> tuple[LayerPlan, ...]:
     middle = [component for component in parts if component.kind not in ("base", "system")]
     middle.sort(key=lambda component: (-sizes[component.name], component.name))
     always = [component for component in middle if component.kind != "wheel"]
-    room = MAX_LAYERS - len(bottom) - len(top) - len(always) - GROUPS
+    room = MAX_LAYERS - below - len(bottom) - len(top) - len(always) - GROUPS
     wheels = [component for component in middle if component.kind == "wheel"]
     big = [component for component in wheels if sizes[component.name] >= OWN_LAYER_FROM][: max(room, 0)]
     own = {component.name for component in (*always, *big)}

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import NoReturn
 
-from orchestrator.digest import Digest, key_of
+from orchestrator.digest import Digest, canonical_json, key_of
 from orchestrator.errors import MachineError, OrchError
 from orchestrator.image.oci import MANIFEST, REF_NAME, Descriptor, Document, check_ref, image_index
 from orchestrator.store import Layout, locked, put_aside
@@ -87,6 +87,11 @@ def name_image(layout: Layout, record: ImageRecord) -> None:
 def manifest_descriptor(record: ImageRecord) -> Descriptor:
     """What names the image by its content."""
     return Descriptor(media_type=MANIFEST, digest=record.manifest, size=record.manifest_size)
+
+
+def index_entry(record: ImageRecord) -> bytes:
+    """The text that stands in the layout's index as long as the image's name leads to `record`."""
+    return canonical_json(replace(manifest_descriptor(record), annotations={REF_NAME: record.name}).document())
 
 
 def read_refs(layout: Layout) -> dict[str, Descriptor]:

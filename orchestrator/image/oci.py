@@ -82,11 +82,13 @@ def architecture(platform: str) -> str:
     return _ARCHITECTURES[machine]
 
 
-def image_config(meta: ImageMeta, layers: Sequence[Layer]) -> Document:
-    """The image configuration: `layers` bottom first; one entry of the history a layer names what it is.
+def image_config(meta: ImageMeta, layers: Sequence[Layer], *, below: Sequence[Mapping[str, Any]] = ()) -> Document:
+    """The image configuration: `layers` bottom first; one entry of the history a layer names what it is. `below` is the
+    history, as it stands in its own configuration, of the image whose layers are the first ones.
 
     What is empty is left out. Raise RecipeError for a platform that OCI has no word for.
     """
+    told = sum(not entry.get("empty_layer") for entry in below)
     how = {
         "Env": list(meta.env),
         "Entrypoint": list(meta.entrypoint),
@@ -101,7 +103,10 @@ def image_config(meta: ImageMeta, layers: Sequence[Layer]) -> Document:
         "created": meta.created,
         "config": {name: value for name, value in how.items() if value},
         "rootfs": {"type": "layers", "diff_ids": [str(layer.diff_id) for layer in layers]},
-        "history": [{"created": meta.created, "created_by": f"orch: {layer.name}"} for layer in layers],
+        "history": [
+            *(dict(entry) for entry in below),
+            *({"created": meta.created, "created_by": f"orch: {layer.name}"} for layer in layers[told:]),
+        ],
     }
     return Document(CONFIG, canonical_json(document))
 

@@ -1,5 +1,5 @@
 """Runs an image's own script in it: its merged root, its user, its environment, no network, nothing writable but a
-scratch directory that is also its home."""
+scratch directory that is also its home. It starts as a container does, by way of the image's entrypoint."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from orchestrator.digest import sha256_file
 from orchestrator.errors import RecipeError
 from orchestrator.events import Monitor
+from orchestrator.image.system import ENTRYPOINT
 from orchestrator.recipe.image import Image
 from orchestrator.sandbox.runtime import run
 from orchestrator.sandbox.spec import BUILD_DIR, Bind, Spec
@@ -19,8 +20,7 @@ from orchestrator.sandbox.step_failure import failure
 
 _PRELUDE = """\
 set -euo pipefail
-umask {umask}
-phase() {{ printf '==> phase: %s\\n' "$1"; }}
+phase() { printf '==> phase: %s\\n' "$1"; }
 """
 
 
@@ -46,13 +46,13 @@ def run_image(
         shutil.copyfile(file.path, directory / name)
         if sha256_file(directory / name).hex != file.sha256:
             raise RecipeError(f"{file.path} changed while it was used", where=str(file.path), hint="run it again")
-    (directory / ".run.sh").write_text(_PRELUDE.format(umask=config.umask) + script.script, encoding="utf-8")
+    (directory / ".run.sh").write_text(_PRELUDE + script.script, encoding="utf-8")
     values = dict(environment) | {"HOME": BUILD_DIR, "LC_ALL": "C.UTF-8", "TZ": "UTC", "TMPDIR": "/tmp"}
     step = f"run {image.name}"
     spec = Spec(
         lowers=lowers,
         binds=(Bind(host=directory, inside=BUILD_DIR, writable=True),),
-        command=("/bin/bash", f"{BUILD_DIR}/.run.sh"),
+        command=(f"/{ENTRYPOINT}", "/bin/bash", f"{BUILD_DIR}/.run.sh"),
         environment=tuple(sorted(values.items())),
         user=(config.uid, config.gid),
         limits=limits(),

@@ -14,7 +14,7 @@ from orchestrator.tree import Entry
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """One path of an image and where it comes from. `layer` None: a layer of the base image."""
+    """One path of an image and where it comes from. `layer` None: one of several, of a base from a registry."""
 
     entry: Entry
     component: ComponentFields
@@ -40,8 +40,9 @@ def find_paths(layout: Layout, record: ImageRecord, pattern: str) -> Iterator[Pl
 
 
 def layer_of(record: ImageRecord, component: str) -> LayerFields | None:
-    """The layer that holds a component."""
-    return next((layer for layer in record.layers if component in layer.components), None)
+    """The layer that holds a component; None for a base from a registry that has several."""
+    found = [layer for layer in record.layers if component in layer.components]
+    return found[0] if len(found) == 1 else None
 
 
 def find_components(record: ImageRecord, name: str) -> tuple[ComponentFields, ...]:

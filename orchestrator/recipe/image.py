@@ -28,6 +28,9 @@ CHECKS = (
 )  # what clashes is decided before these: by [[winners]]
 
 
+BASE_IMAGE = "base-image"  # the component that is a base from a registry
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageBase:
     """`[base]`: what the image stands on: a base recipe, or a registry's image by digest (`oci:REPO@sha256:...`)."""

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from orchestrator.recipe.check import NAME, VERSION, leaves
-from orchestrator.recipe.image import CHECKS, Checks, ImageDocument
+from orchestrator.recipe.image import BASE_IMAGE, CHECKS, Checks, ImageDocument
 from orchestrator.recipe.image_config import config_problems
 from orchestrator.recipe.image_python import python_problems
 from orchestrator.recipe.lines import FieldPath
@@ -36,7 +36,7 @@ def _recipes(names: Iterable[tuple[FieldPath, str]], recipes: Collection[str]) -
 
 def _named(document: ImageDocument) -> Iterator[tuple[FieldPath, str]]:
     """Every recipe that the image names, with the field that does."""
-    if document.base.from_ is None:
+    if document.base.from_ is None or document.python is not None:  # whose Python makes the bytecode
         yield ("base", "recipe"), document.base.recipe
     for index, name in enumerate(document.components):
         yield ("components", index), name
@@ -115,6 +115,7 @@ def _component(name: str, path: FieldPath, recipes: Collection[str]) -> Iterator
 
 def _choices(document: ImageDocument, recipes: Collection[str]) -> Iterator[Problem]:
     seen: set[str] = set()
+    recipes = {*recipes, BASE_IMAGE} if document.base.from_ is not None else recipes
     for index, winner in enumerate(document.winners):
         at: FieldPath = ("winners", index)
         file = winner.path.removeprefix("/")
@@ -129,6 +130,9 @@ def _choices(document: ImageDocument, recipes: Collection[str]) -> Iterator[Prob
         at = ("drop", index)
         yield from _glob(drop.path, (*at, "path"))
         yield from _component(drop.component, (*at, "component"), recipes)
+        if document.base.from_ is not None and drop.component == BASE_IMAGE:
+            what = "nothing of a base from a registry can be left out: its layers are taken as they are"
+            yield Problem((*at, "component"), what, "pin an image that does not have it")
         yield from _reason(drop.reason, (*at, "reason"))
 
 

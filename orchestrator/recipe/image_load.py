@@ -76,6 +76,15 @@ def load_image(path: Path, project: Project, *, to_lock: bool = False) -> Image:
     )
 
 
+def looked_at(image: Image) -> Iterator[Path]:
+    """What `image` was read from, and where it was found; some of these are not there."""
+    yield image.directory.parent
+    yield image.directory / FILE
+    if image.document.python is not None:
+        yield image.directory / image.document.python.lock
+    yield from (file.path for file in image.files.values())
+
+
 class Images(Mapping[str, Image]):
     """A project's images by name. The names come from one listing; an image is read when it is asked for, once."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING
 
-from orchestrator.recipe.wheel_tags import platform_tags
+from orchestrator.recipe.wheel_tags import ordered_tags
 
 if TYPE_CHECKING:
     from packaging.tags import Tag
@@ -15,16 +15,7 @@ if TYPE_CHECKING:
 @cache
 def _ranks(python: str, platform: str) -> dict[Tag, int]:
     """Tag -> how close it is, 0 the closest."""
-    from packaging.tags import compatible_tags, cpython_tags
-
-    version = tuple(int(part) for part in python.split("."))
-    interpreter = "cp" + python.replace(".", "")
-    platforms = list(platform_tags(platform))
-    tags = [
-        *cpython_tags(version, abis=[interpreter], platforms=platforms),
-        *compatible_tags(version, interpreter, platforms),
-    ]
-    return {tag: rank for rank, tag in reversed(list(enumerate(tags)))}
+    return {tag: rank for rank, tag in enumerate(ordered_tags(python, platform))}
 
 
 def best_wheel(file_names: Iterable[str], python: str, platform: str) -> str | None:

@@ -46,15 +46,21 @@ def platform_tags(platform: str) -> Iterator[str]:
 
 
 @cache
-def supported_tags(python: str, platform: str) -> frozenset[Tag]:
-    """Every tag that a wheel for CPython `python` on `platform` may have."""
+def ordered_tags(python: str, platform: str) -> tuple[Tag, ...]:
+    """Every tag that a wheel for CPython `python` on `platform` may have, the closest first."""
     from packaging.tags import compatible_tags, cpython_tags
 
     version = tuple(int(part) for part in python.split("."))
     interpreter = "cp" + python.replace(".", "")
     platforms = list(platform_tags(platform))
     exact = cpython_tags(version, abis=[interpreter], platforms=platforms)
-    return frozenset((*exact, *compatible_tags(version, interpreter, platforms)))
+    return tuple(dict.fromkeys((*exact, *compatible_tags(version, interpreter, platforms))))
+
+
+@cache
+def supported_tags(python: str, platform: str) -> frozenset[Tag]:
+    """The same without an order."""
+    return frozenset(ordered_tags(python, platform))
 
 
 def _would_fit(python: str, platform: str) -> str:

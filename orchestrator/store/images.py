@@ -6,6 +6,7 @@ A record is no proof that its blobs and objects are still in the store.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from orchestrator.digest import Digest
@@ -71,10 +72,15 @@ def write_image(layout: Layout, image: ImageRecord) -> None:
 
 def note_latest(layout: Layout, image: ImageRecord) -> None:
     """Let `image`, which is recorded, be the last of its name. Raise MachineError."""
-    path = layout.images / "latest" / f"{safe_name(image.name)}.json"
+    path = latest_path(layout, image.name)
     latest = read_record(layout, path, lambda document: (text(document, "name"), text(document, "key")))
     if latest != (image.name, str(image.key)):
         write_record(layout, path, {"name": image.name, "key": str(image.key)})
+
+
+def latest_path(layout: Layout, name: str) -> Path:
+    """Where it is noted which image of that name is the last."""
+    return layout.images / "latest" / f"{safe_name(name)}.json"
 
 
 def read_image(layout: Layout, key: Digest) -> ImageRecord | None:
@@ -99,7 +105,7 @@ def latest_image(layout: Layout, name: str) -> ImageRecord | None:
             raise ValueError(f"it is the record of {document['name']!r}")
         return Digest.parse(text(document, "key"))
 
-    key = read_record(layout, layout.images / "latest" / f"{safe_name(name)}.json", parse)
+    key = read_record(layout, latest_path(layout, name), parse)
     return read_image(layout, key) if key is not None else None
 
 

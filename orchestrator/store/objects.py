@@ -62,7 +62,8 @@ def publish_tree(layout: Layout, staged: Path, manifest: Manifest) -> Digest:
     `staged` lies in the store's stage and is the store's from now on: moved, or removed if this fails half-way. An
     object that exists already stays as it is. Raise MachineError; nothing is visible then.
     """
-    digest = manifest.digest
+    data = manifest.to_bytes()
+    digest = blake3_bytes(data)
     if has_object(layout, digest):
         remove_tree(staged)
         return digest
@@ -72,7 +73,7 @@ def publish_tree(layout: Layout, staged: Path, manifest: Manifest) -> Digest:
         staged.chmod(0o755)  # a directory can be moved by those only who may write to it
         staged.rename(home / _TREE)
         seal(home / _TREE, manifest)
-        write_file(home / _MANIFEST, manifest.to_bytes(), mode=0o444)
+        write_file(home / _MANIFEST, data, mode=0o444)
         sync_tree(home, len(manifest.entries))
         _install(layout, home, digest)
     return digest

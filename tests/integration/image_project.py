@@ -14,11 +14,18 @@ from typing import Any
 
 from projects import BASE_RECIPE, PACKAGES, REPOSITORY, Project
 
+from orchestrator.recipe import PythonLock, Wheel, lock_input, write_python_lock
+from orchestrator.recipe.image import Python
+
 BASE = "snake-base"
 PYTHON = (
     *("libexpat1", "libpython3.11-minimal", "libpython3.11-stdlib", "python3.11-minimal", "zlib1g"),
     *PACKAGES,
 )
+USERS = """\
+echo root:x:0:0:root:/root:/bin/bash > /etc/passwd
+echo root:x:0: > /etc/group
+"""
 SITE = "opt/dynamo/venv/lib/python3.11/site-packages"
 IMAGE = "demo"
 
@@ -56,7 +63,7 @@ python -c "IMPORTS"
 def write_base(project: Project) -> list[str]:
     """The base with Python; the hashes of its .debs."""
     recipe = BASE_RECIPE.replace("tiny-base", BASE).replace(json.dumps(PACKAGES), json.dumps(PYTHON))
-    project.write(BASE, recipe)
+    project.write(BASE, recipe.replace("ldconfig\n", f"ldconfig\n{USERS}", 1))
     lines = (REPOSITORY / "recipes/debian-runtime/bookworm.lock").read_text().splitlines()
     header = [f"# packages {' '.join(PYTHON)}" if line.startswith("# packages ") else line for line in lines[:5]]
     debs = [line for line in lines[5:] if line.split(" ")[0] in PYTHON]
@@ -77,14 +84,16 @@ class MadeWheel:
         return hashlib.sha256(self.file.read_bytes()).hexdigest()
 
     @property
-    def line(self) -> str:
-        return f"{self.name} {self.version} {self.file.name} {self.file.stat().st_size} {self.sha256}"
+    def locked(self) -> Wheel:
+        size = self.file.stat().st_size
+        return Wheel(name=self.name, version=self.version, file_name=self.file.name, size=size, sha256=self.sha256)
 
 
 def make_wheel(
-    directory: Path, name: str, files: Mapping[str, bytes], *, version: str = "1.0", requires: tuple[str, ...] = ()
+    directory: Path, name: str, files: Mapping[str, bytes], *, requires: tuple[str, ...] = (), lie: bool = False
 ) -> MadeWheel:
-    """A wheel of `files` in `directory`."""
+    """A wheel of `files` in `directory`; `lie`: its RECORD has the hashes of something else."""
+    version = "1.0"
     plain = name.replace("-", "_")
     info = f"{plain}-{version}.dist-info"
     needs = "".join(f"Requires-Dist: {requirement}\n" for requirement in requires)
@@ -93,10 +102,10 @@ def make_wheel(
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}".encode(),
         f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
-    rows = "".join(
-        f"{path},sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip('=')},{len(data)}\n"
-        for path, data in content.items()
-    )
+    rows = ""
+    for path, data in content.items():
+        value = base64.urlsafe_b64encode(hashlib.sha256(b"lie" if lie else data).digest()).decode().rstrip("=")
+        rows += f"{path},sha256={value},{len(data)}\n"
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for path, data in {**content, f"{info}/RECORD": f"{rows}{info}/RECORD,,\n".encode()}.items():
@@ -108,9 +117,6 @@ def make_wheel(
 
 def write_image(project: Project, *wheels: MadeWheel, extra: str = "", imports: str = "import sys") -> None:
     """The image recipe and its lock, with these wheels, which are supplied to the store."""
-    from orchestrator.recipe import PythonLock, Wheel, lock_input, write_python_lock
-    from orchestrator.recipe.image import Python
-
     names = sorted(wheel.name for wheel in wheels)
     text = IMAGE_TOML.replace("REQUIREMENTS", ", ".join(f'"{name}"' for name in names))
     directory = project.root / "recipes/images" / IMAGE
@@ -123,16 +129,7 @@ def write_image(project: Project, *wheels: MadeWheel, extra: str = "", imports: 
         exclude_newer=python.exclude_newer,
         input=lock_input(python),
         made="2026-01-02",
-        wheels=tuple(
-            Wheel(
-                name=wheel.name,
-                version=wheel.version,
-                file_name=wheel.file.name,
-                size=wheel.file.stat().st_size,
-                sha256=wheel.sha256,
-            )
-            for wheel in sorted(wheels, key=lambda one: one.name)
-        ),
+        wheels=tuple(wheel.locked for wheel in sorted(wheels, key=lambda one: one.name)),
     )
     (directory / "python.lock").write_text(write_python_lock(lock))
     supply(project, *wheels)

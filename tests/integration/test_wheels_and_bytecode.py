@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import io
-import json
 import marshal
-import os
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from projects import BASE_RECIPE, PACKAGES, REPOSITORY, Project, empty_project, unlock
+from image_project import BASE, SITE, make_wheel, write_base
+from projects import copy_store, empty_project, unlock
 
 from orchestrator.build.known import StoreKnown
 from orchestrator.build.make import Report
 from orchestrator.build.plan import make_plan
 from orchestrator.build.realise import Engine, RunOptions
 from orchestrator.build.rebuild import rebuild
-from orchestrator.digest import Digest, sha256_file
+from orchestrator.digest import Digest
 from orchestrator.errors import SourceError
 from orchestrator.events import Event
 from orchestrator.graph.derivation import Graph, Node, Source
@@ -36,12 +31,6 @@ from orchestrator.store import Layout, add_source, latest_log, object_tree, open
 
 pytestmark = pytest.mark.integration
 
-BASE = "snake-base"
-PYTHON = (
-    *("libexpat1", "libpython3.11-minimal", "libpython3.11-stdlib", "python3.11-minimal", "zlib1g"),
-    *PACKAGES,
-)
-SITE = "opt/dynamo/venv/lib/python3.11/site-packages"
 # Names that other modules have too, constants of every kind, and what would differ if references were counted.
 SOURCE = b"""
 import os, sys
@@ -54,18 +43,12 @@ class Path:
 
 
 @pytest.fixture(scope="module")
-def store(sandboxes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Graph, Layout]]:
+def store(snake_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Graph, Layout]]:
     """A store that holds a base with Python, and the graph of that base."""
-    directory = tmp_path_factory.mktemp("snake")
+    directory = tmp_path_factory.mktemp("wheels")
+    copy_store(snake_store, directory / "store")
     project = empty_project(directory / "project", directory / "store")
-    recipe = BASE_RECIPE.replace("tiny-base", BASE).replace(json.dumps(PACKAGES), json.dumps(PYTHON))
-    project.write(BASE, recipe)
-    lines = (REPOSITORY / "recipes/debian-runtime/bookworm.lock").read_text().splitlines()
-    header = [f"# packages {' '.join(PYTHON)}" if line.startswith("# packages ") else line for line in lines[:5]]
-    debs = [line for line in lines[5:] if line.split(" ")[0] in PYTHON]
-    (project.recipe(BASE).parent / "bookworm.lock").write_text("\n".join([*header, *debs]) + "\n")
-    add_from_cache(project, [line.split(" ")[-1] for line in debs])
-    project.done("build", BASE)
+    write_base(project)
     loaded = find_project(project.root)
     recipes = load_recipes(loaded)
     graph = resolve(recipes, loaded.options, (BASE,), parse_settings([], recipes, loaded.options), "x86_64-linux")
@@ -73,35 +56,11 @@ def store(sandboxes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     unlock(project.store)
 
 
-def add_from_cache(project: Project, hashes: list[str]) -> None:
-    cache = os.environ.get("ORCH_TEST_STORE")
-    files = [Path(cache, "sources/sha256", sha256) for sha256 in hashes] if cache else []
-    there = [str(file) for file in files if file.is_file() and sha256_file(file).hex == file.name]
-    if there:
-        project.done("source", "add", *there)
-
-
 def made(directory: Path, layout: Layout, name: str, files: Mapping[str, bytes], *, lie: bool = False) -> Wheel:
     """A wheel, put among the store's sources."""
-    info = f"{name}-1.0.dist-info"
-    content = {
-        **files,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode(),
-        f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    rows = []
-    for path, data in content.items():
-        value = base64.urlsafe_b64encode(hashlib.sha256(b"lie" if lie else data).digest()).decode().rstrip("=")
-        rows.append(f"{path},sha256={value},{len(data)}\n")
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for path, data in {**content, f"{info}/RECORD": "".join(rows).encode() + f"{info}/RECORD,,\n".encode()}.items():
-            archive.writestr(zipfile.ZipInfo(path), data)
-    file_name = f"{name}-1.0-py3-none-any.whl"
-    (directory / file_name).write_bytes(buffer.getvalue())
-    sha256 = hashlib.sha256(buffer.getvalue()).hexdigest()
-    add_source(layout, directory / file_name, sha256=sha256, names=(file_name,))
-    return Wheel(name=name, version="1.0", file_name=file_name, size=len(buffer.getvalue()), sha256=sha256)
+    wheel = make_wheel(directory, name, files, lie=lie)
+    add_source(layout, wheel.file, sha256=wheel.sha256, names=(wheel.file.name,))
+    return wheel.locked
 
 
 def image_of(*wheels: Wheel, winners: tuple[Winner, ...] = (), drop: tuple[Drop, ...] = ()) -> Image:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
-from cli_project import FILES, LIB_TEXT, Cli, InProcess
+from cli_project import FILES, LIB_TEXT, REPOSITORY, Cli, InProcess
 
 from orchestrator.cli import main
 
@@ -32,3 +33,11 @@ def in_process(cli: Cli, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.
         return status, capfd.readouterr().out
 
     return run
+
+
+@pytest.fixture(scope="session")
+def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of orch that nobody edits meanwhile."""
+    place = tmp_path_factory.mktemp("code")
+    shutil.copytree(REPOSITORY / "orchestrator", place / "orchestrator")
+    return place

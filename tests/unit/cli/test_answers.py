@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from asking import AGE, QUICK, SETTLED, START, Asking
 from cli_project import REPOSITORY, Cli, InProcess
 
 from orchestrator.cli import answers, remember
@@ -25,19 +26,6 @@ from orchestrator.recipe import find_project, load_recipes
 from orchestrator.store import ClosureItem, Goal, open_store, publish_tree, staging, write_goal
 from orchestrator.tree import scan
 
-AGE = 100_000_000  # nanoseconds; twenty ticks or so; no test waits two seconds
-START = "from orchestrator.cli.main import entry\nentry()\n"
-# The age is set once somebody imports what has it: an answer does not.
-QUICK = f"""
-import sys
-class Ages:
-    def find_spec(self, name, path=None, target=None):
-        if name == "orchestrator.cli.build":
-            import orchestrator.cli.remember
-            orchestrator.cli.remember.YOUNG = {AGE}
-sys.meta_path.insert(0, Ages())
-"""
-SETTLED = 0.15
 TOOL = """\
 name = "tool"
 summary = "Stands alone"
@@ -52,52 +40,8 @@ files = ["helper.sh"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """How a command ended, what it said, and whether a saved answer was all it took."""
-
-    status: int
-    out: str
-    saved: bool
-    imported: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(Asking):
     """A project in which `tool` is done, with either of two scripts of one length."""
-
-    cli: Cli
-    code: Path
-    start: str = QUICK + START
-
-    def ask(self, *words: str, cwd: Path | None = None, **env: str) -> Said:
-        kept = {"PATH": "/nonexistent", "HOME": "/nonexistent", "PYTHONPATH": str(self.code)}
-        done = subprocess.run(
-            [sys.executable, "-X", "importtime", "-c", self.start, *(words or ("build", "tool"))],
-            cwd=cwd or self.cli.root,
-            env=kept | {"ORCH_STORE": str(self.cli.store)} | env,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
-        imported = frozenset(line.rpartition("|")[2].strip() for line in lines)
-        return Said(status=done.returncode, out=done.stdout, saved="argparse" not in imported, imported=imported)
-
-    def settle(self, *words: str, cwd: Path | None = None, **env: str) -> Said:
-        """Ask until it is answered at once."""
-        time.sleep(SETTLED)
-        first = self.ask(*words, cwd=cwd, **env)
-        again = self.ask(*words, cwd=cwd, **env)
-        assert again.saved, first
-        assert (again.status, again.out) == (first.status, first.out)
-        return again
-
-    def truth(self, **env: str) -> Said:
-        """What is said without answers."""
-        for answer in (self.cli.store / "answers").glob("*"):
-            answer.unlink()
-        return self.ask(**env)
 
     def script(self, what: str) -> None:
         self.cli.write("recipes/tool/recipe.toml", TOOL.replace("WHAT", what))
@@ -118,14 +62,6 @@ def finish(cli: Cli, goal: str, content: str) -> Path:
     key = closure_key(graph, goal, derivation_keys(graph))
     write_goal(layout, Goal(key=key, goal=goal, options=(), output=digest, closure=closure))
     return layout.object(digest) / "tree"
-
-
-@pytest.fixture(scope="session")
-def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of orch that nobody edits meanwhile."""
-    place = tmp_path_factory.mktemp("code")
-    shutil.copytree(REPOSITORY / "orchestrator", place / "orchestrator")
-    return place
 
 
 @pytest.fixture
