@@ -1,7 +1,7 @@
 """Write the lock file of a base or of an image anew: every .deb or wheel that it needs, by hash.
 
-The solving is others': apt's for a base, so that needs apt on the host; uv's for an image. The keys of all that stands
-on a base, or of an image, move with the lock: look at the difference before you commit it.
+The solving is others': apt's for a base, so that needs apt on the host; uv's for an image. The keys of
+all that stands on a base, or of an image, move with the lock: look at the difference before you commit it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from orchestrator.recipe import Deb, Lock, Recipe, Wheel
 
 EPILOG = """\
+With --security a base gets a second lock; an image stands on it by
+options = { "debian-jit.version" = "bookworm-security" }.
+
 examples:
   orch lock sglang-cu12                      the wheels of an image, as of its exclude_newer
   orch lock debian-build
   orch lock debian-build --mirror ADDRESS    read this archive and no other
-  orch lock debian-jit --security            a second lock, with the suite's security updates; an image chooses it by
-                                             options = { "debian-jit.version" = "bookworm-security" }
+  orch lock debian-jit --security            with the suite's security updates
 """
 _ARCHITECTURES = {"x86_64-linux": "amd64", "aarch64-linux": "arm64"}
 

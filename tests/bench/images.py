@@ -71,7 +71,9 @@ class Table:
                 seconds = [took.seconds for took in taken]
                 middle = statistics.median(seconds)
                 new = f"{taken[-1].blobs} | {taken[-1].bytes / 1e6:.1f}" if taken[-1].blobs else "|"
-                span = f"{middle:.2f} | {min(seconds):.2f} | {max(seconds):.2f}"
+                span = " | ".join(
+                    f"{value:.{2 if value >= 0.1 else 3}f}" for value in (middle, min(seconds), max(seconds))
+                )
                 yield f"| {row} | {len(seconds)} | {span} | {middle / first:.2f} | {new} |"
 
 
@@ -290,7 +292,7 @@ def cores() -> int:
 def machine(room: Path) -> str:
     """What it was measured on."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / (1 << 30)
-    kind = subprocess.run(["stat", "-f", "-c", "%T", str(room)], capture_output=True, text=True).stdout.strip()
+    kind = call(["df", "--output=fstype", str(room)]).split()[-1]
     model = ""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):

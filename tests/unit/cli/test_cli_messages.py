@@ -536,8 +536,8 @@ error: there is no recipe 'ap'
         "lock of what is no base",
         "lock app",
         """
-error: 'app' is no base
-  hint:  bases: base
+error: 'app' is no image and no base
+  hint:  images and bases: base
 """,
         code="usage",
     ),
