@@ -9,6 +9,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.cli.image_goal import finished, image_graph, image_key_of, open_image, refuse
+from orchestrator.cli.image_needs import dry_run, plan_image, refuse_full_disk
 from orchestrator.cli.numbers import bytes_text, seconds_text
 from orchestrator.cli.opening import (
     DEFAULT_JOBS,
@@ -19,15 +21,10 @@ from orchestrator.cli.opening import (
     positive,
     this_platform,
 )
-from orchestrator.errors import MachineError, RecipeError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from orchestrator.build.plan import Plan
     from orchestrator.digest import Digest
     from orchestrator.graph.derivation import Graph
-    from orchestrator.image.model import Compression
     from orchestrator.recipe import Image
     from orchestrator.store import ImageRecord, Layout
 
@@ -42,8 +39,6 @@ examples:
   orch image sglang-cu12 --push registry.example.com/team/sglang:cu12
   orch image sglang-cu12 --set nixl.version=0.10.1
 """
-# What a wheel becomes: its unpacked tree and its layer, as multiples of its own bytes. Measured on four framework sets.
-_TREE, _LAYER = 2.3, 1.2
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     layout = opened.store(create=not arguments.dry_run)
     record = finished(layout, key)
     if arguments.dry_run:
-        _dry_run(arguments, image, graph, layout, record)
+        dry_run(arguments, image, graph, layout, record)
         return 0
     fresh = record is None
     if record is None:
@@ -95,154 +90,6 @@ def run(arguments: argparse.Namespace) -> int:
 
         remember_image(opened, image, layout, record, arguments.words, f"{place_of(layout, record)}\n")
     return 0
-
-
-def open_image(opened: Opened, name: str) -> Image:
-    """The image recipe of that name; raise UsageError if there is none, RecipeError if it is wrong."""
-    from orchestrator.recipe import load_images
-    from orchestrator.recipe.parse import suggestion
-
-    images = load_images(opened.project)
-    if name not in images:
-        hint = suggestion(name, images, label="images")
-        if name in opened.recipes:
-            hint = f"{name} is a recipe: orch build {name}"
-        raise UsageError(f"there is no image {name!r}", hint=hint)
-    return images[name]
-
-
-def refuse(image: Image) -> None:
-    """Raise RecipeError if the image cannot be made here: another platform, or nobody wrote its lock."""
-    platform, document = this_platform(), image.document
-    if platform in document.refuses or platform not in document.platforms:
-        raise RecipeError(
-            f"{image.name} cannot be made for {platform}",
-            where=f"{image.where}: {'refuses' if platform in document.refuses else 'platforms'}",
-            why=document.refuses.get(platform, f"it is made for {', '.join(document.platforms)}"),
-        )
-    if image.lock_missing:
-        python = document.python
-        assert python is not None
-        index = f"; it reads {', '.join(python.indexes)}, so run it where that answers" if python.indexes else ""
-        raise RecipeError(
-            f"{image.name} is not locked",
-            where=f"{image.where}: python.lock",
-            why=f"{python.lock} is not there: nobody has said which wheels, by hash, it is made of",
-            hint=f"write it: orch lock {image.name}{index}",
-        )
-
-
-def image_graph(opened: Opened, image: Image, settings: Sequence[str]) -> Graph:
-    """The graph of all that the image is made of, under its own options and, over them, those of the command line."""
-    from orchestrator.graph.environment import with_environment
-
-    given = {text.partition("=")[0] for text in settings}
-    own = [f"{name}={value}" for name, value in image.document.options.items() if name not in given]
-    base = image.document.base
-    # Beside a base from a registry, the recipe's Python makes the bytecode.
-    below = (base.recipe,) if base.from_ is None or image.document.python is not None else ()
-    goals = tuple(dict.fromkeys((*image.document.components, *below)))
-    try:
-        graph = opened.graph(goals, [*own, *settings])
-    except UsageError as error:
-        if not any(text.partition("=")[0] in error.what for text in own):
-            raise
-        raise RecipeError(error.what, where=f"{image.where}: options", why=error.why, hint=error.hint) from error
-    return with_environment(graph, image, base=base.recipe)
-
-
-def image_key_of(image: Image, graph: Graph, compression: Compression) -> tuple[Digest, dict[str, Digest]]:
-    """The image's key, and the derivation keys of all that it is made of."""
-    from orchestrator.graph.keys import derivation_keys
-    from orchestrator.image.key import image_key
-    from orchestrator.image.layer import encoder
-
-    keys = derivation_keys(graph)
-    return image_key(image, graph, keys, compression=compression, encoder=encoder(compression)), keys
-
-
-def finished(layout: Layout, key: Digest) -> ImageRecord | None:
-    """The image of that key if it was made and all its blobs are there."""
-    from orchestrator.store import has_blob, read_image
-
-    record = read_image(layout, key)
-    if record is None:
-        return None
-    blobs = [(record.manifest, record.manifest_size), (record.config, record.config_size)]
-    blobs += [(layer.digest, layer.size) for layer in record.layers]
-    return record if all(has_blob(layout, digest, size) for digest, size in blobs) else None
-
-
-def _plan(image: Image, graph: Graph, layout: Layout) -> Plan:
-    from orchestrator.build.known import StoreKnown
-    from orchestrator.build.plan import make_plan
-    from orchestrator.image.components import component_names
-
-    return make_plan(graph, StoreKnown(layout=layout), component_names(graph, image))
-
-
-def needed_bytes(plan: Plan) -> tuple[int, int, int]:
-    """About how many bytes the plan's downloads, its wheels' trees and their layers take."""
-    fetch = sum(source.size or 0 for source in plan.fetch)
-    wheels = sum(
-        source.size or 0
-        for step in plan.steps
-        if step.action == "build" and step.node.builder == "wheel"
-        for source in step.node.sources
-    )
-    return fetch, int(_TREE * wheels), int(_LAYER * wheels)
-
-
-def _dry_run(
-    arguments: argparse.Namespace, image: Image, graph: Graph, layout: Layout, record: ImageRecord | None
-) -> None:
-    from orchestrator.cli.plan import show_plan
-
-    if record is not None and not arguments.json:
-        print(f"{image.name}: nothing to do, {record.manifest} is there")
-        return
-    plan, jobs, base = _plan(image, graph, layout), min(arguments.jobs, arguments.cores), _absent_base(image, layout)
-    show_plan(graph, plan, layout, as_json=arguments.json, verb="image", jobs=jobs, base=base)
-    if not arguments.json:
-        fetch, trees, layers = needed_bytes(plan)
-        free = _free(layout)
-        text = f"{bytes_text(fetch)} to fetch, {bytes_text(trees)} of trees, {bytes_text(layers)} of layers"
-        more = " and its base image" if base is not None else ""
-        print(f"needs about {bytes_text(fetch + trees + layers)} ({text}){more}; {bytes_text(free)} are free")
-
-
-def _absent_base(image: Image, layout: Layout) -> str | None:
-    """The image in a registry that has to be fetched first, if there is one. No registry is asked."""
-    from orchestrator.fetch.oci import image_in_store
-
-    name, where = image.document.base.from_, f"{image.where}: base.from"
-    if name is None or image_in_store(layout, name, platform=this_platform(), where=where) is not None:
-        return None
-    return name
-
-
-def _free(layout: Layout) -> int:
-    place = layout.root
-    while not place.exists():
-        place = place.parent
-    status = os.statvfs(place)
-    return status.f_bavail * status.f_frsize
-
-
-def _refuse_full_disk(image: Image, plan: Plan, layout: Layout) -> None:
-    from orchestrator.image.registry_base import base_needs
-
-    fetch, trees, layers = needed_bytes(plan)
-    more, tree = base_needs(layout, image, this_platform())
-    fetch, trees = fetch + more, trees + tree
-    needed, free = fetch + trees + layers, _free(layout)
-    if needed > free:
-        raise MachineError(
-            f"{image.name} needs about {bytes_text(needed)} of disk, and {bytes_text(free)} are free",
-            where=str(layout.root),
-            why=f"{bytes_text(fetch)} to fetch, {bytes_text(trees)} of unpacked trees, {bytes_text(layers)} of layers",
-            hint=f"free {bytes_text(needed - free)}, or use a store on another disk: --store DIR",
-        )
 
 
 def _make(
@@ -270,14 +117,16 @@ def _make(
 
     probe()
     sweep(layout)
-    plan = _plan(image, graph, layout)
-    _refuse_full_disk(image, plan, layout)
+    plan = plan_image(image, graph, layout)
+    refuse_full_disk(image, plan, layout)
     environment, ldconf = image_environment(graph, image), image_ldconf(graph, image)
     names = component_names(graph, image)
     options = RunOptions(jobs=min(arguments.jobs, arguments.cores), cores=arguments.cores)
     with progress(plan, estimate(plan, layout, options.jobs)) as monitor:
         base = registry_base(layout, image, this_platform(), monitor=monitor)  # first: it may be unfit
-        engine = Engine(graph, layout, options=options, fetch=opened.fetcher(layout, monitor), monitor=monitor)
+        indexes = image.document.python.indexes if image.document.python is not None else ()
+        fetch = opened.fetcher(layout, monitor, indexes=indexes)
+        engine = Engine(graph, layout, options=options, fetch=fetch, monitor=monitor)
         report = asyncio.run(engine.realise(objects=names))
         if report.failures:
             again = " ".join(["orch image", image.name, *(f"--set {text}" for text in arguments.settings)])

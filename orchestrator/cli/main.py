@@ -35,6 +35,8 @@ A goal is a recipe's name. Start with:
   orch build nixl                    build NIXL and everything under it
   orch build nixl --set cuda=13      the same for CUDA 13
   orch plan nixl                     what that would do, and why
+  orch images                        the images that can be made of recipes and wheels
+  orch image sglang-cu12             make one: base, native stack, Python environment
 `orch VERB --help` explains a verb.
 
 The project is the directory of the nearest orch.toml, here or above. The store is --store DIR,

@@ -70,6 +70,8 @@ class Opened:
         from orchestrator.graph.options import parse_settings
         from orchestrator.graph.resolve import resolve
 
+        for goal in goals:
+            self.refuse_unknown(goal)
         parsed = parse_settings(settings, self.recipes, self.project.options)
         options = self.project.options
         return resolve(self.recipes, options, tuple(goals), parsed, this_platform(), allow_unlocked=showing)
@@ -95,7 +97,12 @@ class Opened:
         from orchestrator.recipe.parse import suggestion
 
         if name not in self.recipes:
-            raise UsageError(f"there is no recipe {name!r}", hint=suggestion(name, self.recipes, label="recipes"))
+            from orchestrator.recipe import load_images
+
+            hint = suggestion(name, self.recipes, label="recipes")
+            if name in load_images(self.project).names:
+                hint = f"{name} is an image: orch image {name}"
+            raise UsageError(f"there is no recipe {name!r}", hint=hint)
 
     def looked_at(self) -> Iterator[Path]:
         """Every file and directory of the project that was looked at so far, and where an orch.toml would hide this
@@ -109,12 +116,14 @@ class Opened:
                 break
         yield from self.recipes.looked_at()
 
-    def fetcher(self, layout: Layout, monitor: Monitor) -> Callable[[Node, Source, Callable[[], bool]], Path]:
-        """A function that turns a node's source into a verified file."""
+    def fetcher(
+        self, layout: Layout, monitor: Monitor, *, indexes: Sequence[str] = ()
+    ) -> Callable[[Node, Source, Callable[[], bool]], Path]:
+        """A function that turns a node's source into a verified file. `indexes` are those that an image names."""
         from orchestrator.events import Fetched
         from orchestrator.fetch import Mirrors, fetch
 
-        mirrors = Mirrors(**self.project.mirrors)
+        mirrors = Mirrors(**self.project.mirrors, indexes=tuple(indexes))
 
         def one(node: Node, source: Source, stopped: Callable[[], bool]) -> Path:
             base = self.project.root / "recipes" / node.name

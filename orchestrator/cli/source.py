@@ -17,6 +17,7 @@ from orchestrator.errors import AnswerIsNo, OrchError, UsageError
 if TYPE_CHECKING:
     from orchestrator.digest import Digest
     from orchestrator.graph.derivation import Graph, Node, Source
+    from orchestrator.recipe import Image
     from orchestrator.store import Layout, StoredSource
 
 EPILOG = """\
@@ -108,15 +109,23 @@ def _graphs(opened: Opened, arguments: argparse.Namespace) -> list[Graph]:
     in one."""
     showing = arguments.what == "ls"
     if arguments.goals:
-        from orchestrator.cli.image import image_graph
-        from orchestrator.recipe import load_images
+        from orchestrator.cli.image_goal import image_graph, refuse
 
-        images = load_images(opened.project)
-        recipes = [goal for goal in arguments.goals if goal not in images]
-        graphs = [image_graph(opened, images[goal], arguments.settings) for goal in arguments.goals if goal in images]
+        images = _images(opened, arguments)
+        recipes = [goal for goal in arguments.goals if goal not in {image.name for image in images}]
+        for image in images:
+            refuse(image)
+        graphs = [image_graph(opened, image, arguments.settings) for image in images]
         return [*graphs, *([opened.graph(recipes, arguments.settings, showing=showing)] if recipes else [])]
     opened.refuse_settings(arguments.settings)
     return [opened.graph_of_one(name, arguments.settings, showing=showing) for name in opened.recipes.names]
+
+
+def _images(opened: Opened, arguments: argparse.Namespace) -> list[Image]:
+    from orchestrator.recipe import load_images
+
+    images = load_images(opened.project)
+    return [images[goal] for goal in arguments.goals if goal in images]
 
 
 def _sources(opened: Opened, arguments: argparse.Namespace) -> list[tuple[Node, Source]]:
@@ -182,7 +191,9 @@ def _fetch(opened: Opened, pairs: list[tuple[Node, Source]], layout: Layout, arg
     wanted = Fetches((node.name, source) for node, source in missing)
     headline = f"{_counted(away)} to fetch" if away else ""
     with view(headline, wanted, set()) as monitor:
-        fetch = opened.fetcher(layout, monitor)
+        pythons = [image.document.python for image in _images(opened, arguments)]
+        indexes = [index for python in pythons if python is not None for index in python.indexes]
+        fetch = opened.fetcher(layout, monitor, indexes=indexes)
         with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
             try:
                 results = list(pool.map(one, pairs))

@@ -15,16 +15,19 @@ _IN_PATH = "/+~:@!$&'()*,;="  # what a path may hold as it is; some archives do 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mirrors:
-    """orch.toml's [mirrors]: addresses tried in turn, http(s) or file. No entry: the machine's settings hold."""
+    """orch.toml's [mirrors]: addresses tried in turn, http(s) or file. No entry: the machine's settings hold. `indexes`
+    are a vendor's own Python indexes that an image names, tried after all others."""
 
     pypi: tuple[str, ...] = ()
     debian: tuple[str, ...] = ()
+    indexes: tuple[str, ...] = ()
 
 
 def places_of(name: Name, mirrors: Mirrors, machine: Machine) -> tuple[Place, ...]:
     """The places to ask, in order. A file that is named by its own address has one."""
     if isinstance(name, PypiName):
-        return _mirrors("pypi", mirrors.pypi) or pip_indexes(machine)
+        own = tuple(Place(address, "python.indexes of the image") for address in mirrors.indexes)
+        return (*(_mirrors("pypi", mirrors.pypi) or pip_indexes(machine)), *own)
     if isinstance(name, DebianName):
         return _mirrors("debian", mirrors.debian) or apt_archives(machine)
     return (Place(name.url if isinstance(name, WebName) else name.path, "the source's name"),)

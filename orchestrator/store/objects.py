@@ -39,7 +39,8 @@ def read_manifest(layout: Layout, digest: Digest) -> Manifest:
     with disk("read", path):
         data = path.read_bytes()
     try:
-        return _parse(data, digest)
+        _refuse_changed(data, digest)
+        return Manifest.read(data)
     except ValueError as error:
         quarantine_object(layout, digest, str(error))
         raise MachineError(
@@ -50,10 +51,9 @@ def read_manifest(layout: Layout, digest: Digest) -> Manifest:
         ) from error
 
 
-def _parse(data: bytes, digest: Digest) -> Manifest:
+def _refuse_changed(data: bytes, digest: Digest) -> None:
     if blake3_bytes(data) != digest:
         raise ValueError(f"{_MANIFEST}: content differs")
-    return Manifest.parse(data)
 
 
 def publish_tree(layout: Layout, staged: Path, manifest: Manifest) -> Digest:
@@ -104,7 +104,8 @@ def verify_object(layout: Layout, digest: Digest) -> list[str]:
     except OSError as error:
         return [f"{_MANIFEST}: cannot be read: {error.strerror}"]
     try:
-        manifest = _parse(data, digest)
+        _refuse_changed(data, digest)
+        manifest = Manifest.parse(data)
     except ValueError as error:
         return [str(error)]
     return check_tree(home / _TREE, manifest)

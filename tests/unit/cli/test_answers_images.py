@@ -10,7 +10,7 @@ import pytest
 from asking import Asking
 from cli_project import Cli
 
-from orchestrator.cli.image import image_graph, image_key_of, open_image
+from orchestrator.cli.image_goal import image_graph, image_key_of, open_image
 from orchestrator.cli.opening import Opened
 from orchestrator.digest import Digest
 from orchestrator.image.layout import name_image
