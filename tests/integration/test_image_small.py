@@ -327,3 +327,26 @@ def test_a_dry_run_makes_nothing(project: Project, tmp_path: Path) -> None:
     assert "wheel:one" in out
     assert "needs about" in out
     assert listing(project.store) == before
+
+
+def test_its_sources_are_listed_and_other_verbs_know_what_it_is(project: Project, tmp_path: Path) -> None:
+    one, two = wheels(tmp_path)
+    write_image(project, one, two)
+    rows = project.done("source", "ls", IMAGE, "--json").document["sources"]
+    assert {row["sha256"]: row["here"] for row in rows if row["recipe"].startswith("wheel:")} == {
+        one.sha256: True,
+        two.sha256: True,
+    }
+    for verb in ("build", "plan", "show"):
+        result = project.orch(verb, IMAGE)
+        assert result.status == 2
+        assert "orch image demo" in result.err
+
+
+def test_a_wheel_for_another_python_is_refused_by_line(project: Project, tmp_path: Path) -> None:
+    write_image(project, *wheels(tmp_path))
+    lock = project.root / "recipes/images" / IMAGE / "python.lock"
+    lock.write_text(
+        lock.read_text().replace("one-1.0-py3-none-any.whl", "one-1.0-cp312-cp312-manylinux_2_28_x86_64.whl")
+    )
+    refused(project, "python.lock:7", "cp312")

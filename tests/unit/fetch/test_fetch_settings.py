@@ -163,6 +163,9 @@ def test_mirrors_stand_in_for_the_machines_settings(tmp_path: Path) -> None:
     debian, pypi = parse_name("debian:pool/h.deb"), parse_name("pypi:h/h.whl")
     assert places_of(debian, mirrors, made) == (Place("https://mine.invalid/debian", "orch.toml [mirrors] debian"),)
     assert places_of(pypi, mirrors, made)[0].said_by == "pip's default index"
+    beside = places_of(pypi, Mirrors(indexes=("https://vendor.invalid/",)), made)
+    assert beside[:-1] == places_of(pypi, Mirrors(), made)
+    assert beside[-1] == Place("https://vendor.invalid/", "python.indexes of the image")
     assert len(places_of(debian, Mirrors(), made)) == 3
 
 
