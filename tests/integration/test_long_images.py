@@ -59,14 +59,17 @@ def test_images_of_one_cuda_share_their_torch_and_cuda_layers(repository: Projec
 
 def test_a_registry_takes_a_full_image_and_gives_the_same_digest(repository: Project, tmp_path: Path) -> None:
     made = repository.done("image", ONE, "--json").document
-    with registry(tmp_path / "registry") as server:
+    copies = (tmp_path / "registry", tmp_path / "pulled")
+    with registry(copies[0]) as server:
         ref = f"{server.address}/team/{ONE}:1"
         repository.orch("image", ONE, "--push", ref, "--insecure", timeout=1800)
         digest = run("skopeo", "inspect", "--tls-verify=false", "--format", "{{.Digest}}", f"docker://{ref}").strip()
         assert digest == made["manifest"]
-        run("skopeo", "copy", "--src-tls-verify=false", f"docker://{ref}", f"oci:{tmp_path / 'pulled'}:it")
-        pulled = run("skopeo", "inspect", "--format", "{{.Digest}}", f"oci:{tmp_path / 'pulled'}:it").strip()
+        run("skopeo", "copy", "--src-tls-verify=false", f"docker://{ref}", f"oci:{copies[1]}:it")
+        pulled = run("skopeo", "inspect", "--format", "{{.Digest}}", f"oci:{copies[1]}:it").strip()
         assert pulled == made["manifest"]
+    for copy in copies:  # gigabytes, which the next test needs
+        remove(copy)
 
 
 def test_docker_loads_and_runs_a_small_image(tmp_path: Path, snake_store: Path) -> None:
