@@ -102,7 +102,7 @@ def _root(
     base = next(component for component in assembly.components if component.kind == "base")
     write_system(image, view, top, base=object_tree(layout, base.object), ldconf=assembly.ldconf)
     make_loader_cache(root, top, stage=stage, log=log, monitor=monitor, stop=stop)
-    manifest = describe_system(image, top)
+    manifest = describe_system(image, view, top)
     digest = publish_tree(layout, top, manifest)
     system = Component(
         name="system", version=image.document.version, origin="orch", kind="system", object=digest, key=None

@@ -19,7 +19,7 @@ from orchestrator.sandbox.runtime import run
 from orchestrator.sandbox.spec import OUT_DIR, SOURCE_DATE_EPOCH, Bind, Spec
 from orchestrator.sandbox.step import LineListener, limits
 from orchestrator.sandbox.step_failure import failure
-from orchestrator.tree import Manifest, disk, scan
+from orchestrator.tree import Entry, Manifest, disk, scan
 
 ENTRYPOINT = "usr/local/bin/orch-entrypoint"
 LOADER_CONF = "etc/ld.so.conf.d/00-orch.conf"
@@ -42,25 +42,60 @@ def write_system(image: Image, view: View, top: Path, *, base: Path, ldconf: Seq
     """Write the system tree of `image` to `top`, but for the loader's cache. `base` is the base's tree."""
     config = image.document.config
     with disk("write", top):
-        _users(image, top, base)
+        _users(image, view, top, base)
         _write(top / "etc/profile.d/00-umask.sh", f"umask {config.umask}\n")
         _write(top / ENTRYPOINT, _ENTRYPOINT_TEXT.format(umask=config.umask), mode=0o755)
         _write(top / LOADER_CONF, "".join(f"{directory}\n" for directory in ldconf))
         if image.document.python is not None:
             _environment(image, top)
         for directory in owned(image):
-            (top / directory).mkdir(parents=True, exist_ok=True)
+            _directories(image, view, top, directory, "directories")
         for path, target in sorted(config.links.items()):
-            link = top / path.lstrip("/")
-            if path.lstrip("/") in view.entries:
-                raise RecipeError(
-                    f"{path} is there already",
-                    where=f"{image.where}: config.links",
-                    why=f"{view.component(path.lstrip('/')).name} has it",
-                    hint="remove the link from the recipe",
-                )
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(target)
+            link = path.lstrip("/")
+            if link in view.entries or os.path.lexists(top / link):
+                who = view.component(link).name if link in view.entries else "orch"
+                raise _there(image, path, "links", f"{who} has it", "remove the link from the recipe")
+            _directories(image, view, top, link.rpartition("/")[0], "links")
+            (top / link).symlink_to(target)
+        for entry in scan(top).entries:
+            _refuse_hiding(image, view, entry)
+
+
+def _directories(image: Image, view: View, top: Path, path: str, field: str) -> None:
+    """Make the directory `path` of the tree, and those on its way; none of them may be anything else, in the tree or in
+    the image below: what a link of the image leads to is another place, and one on this machine."""
+    parts = path.split("/") if path else []
+    for place in ("/".join(parts[: count + 1]) for count in range(len(parts))):
+        below = view.entries.get(place)
+        if below is not None and below.kind == "link":
+            hint = "name the path that it leads to"
+            raise _there(image, f"/{place}", field, f"it is a link to {below.target}", hint)
+        if os.path.lexists(top / place):
+            if (top / place).is_symlink() or not (top / place).is_dir():
+                raise _there(image, f"/{place}", field, "it is no directory", "name another path")
+        else:
+            (top / place).mkdir()
+
+
+def _refuse_hiding(image: Image, view: View, entry: Entry) -> None:
+    """The system tree lies on top: beside directories it may only replace files of the base."""
+    below = view.entries.get(entry.path)
+    if below is None or entry.kind == below.kind == "dir":
+        return
+    owner = view.component(entry.path)
+    if owner.kind != "base" or "dir" in (entry.kind, below.kind):
+        raise _there(
+            image,
+            f"/{entry.path}",
+            "directories" if entry.kind == "dir" else "",
+            f"{owner.name} has a {below.kind} there, and the image's own tree a {entry.kind}",
+            f'leave it out: [[drop]] path = "{entry.path}", component = "{owner.name}", reason = "..."',
+        )
+
+
+def _there(image: Image, path: str, field: str, why: str, hint: str) -> RecipeError:
+    where = f"{image.where}: config.{field}".removesuffix(".")
+    return RecipeError(f"{path} is there already", where=where, why=why, hint=hint)
 
 
 def make_loader_cache(
@@ -82,8 +117,9 @@ def make_loader_cache(
         raise failure("making the image's loader cache", outcome, log, show="", work=stage)
 
 
-def describe_system(image: Image, top: Path) -> Manifest:
-    """The manifest of the system tree, with the image's user as the owner of its directories."""
+def describe_system(image: Image, view: View, top: Path) -> Manifest:
+    """The manifest of the system tree, with the image's user as the owner of its directories. Others that `view`, which
+    lies below, has too stay as they are there: /tmp is everyone's."""
     config = image.document.config
     mine = set(owned(image))
     entries = []
@@ -91,6 +127,8 @@ def describe_system(image: Image, top: Path) -> Manifest:
         if entry.path in mine:
             mode = 0o777 & ~int(config.umask, 8)
             entry = replace(entry, uid=config.uid, gid=config.gid, mode=mode)
+        elif entry.kind == "dir":
+            entry = view.entries.get(entry.path, entry)
         entries.append(entry)
     return Manifest(tuple(entries))
 
@@ -101,8 +139,12 @@ def owned(image: Image) -> tuple[str, ...]:
     return tuple(sorted({path.lstrip("/") for path in (config.workdir, f"/home/{config.user}", *config.directories)}))
 
 
-def _users(image: Image, top: Path, base: Path) -> None:
+def _users(image: Image, view: View, top: Path, base: Path) -> None:
     config = image.document.config
+    for name in ("etc/passwd", "etc/group"):
+        if name in view.entries and view.entries[name].kind != "file":
+            why = f"it is a {view.entries[name].kind}, and the image's user has to be added to it"
+            raise RecipeError(f"/{name} of the base is no file", where=f"{image.where}: base", why=why)
     passwd, group = (_lines(base / "etc" / name) for name in ("passwd", "group"))
     for line in passwd:
         name, _, uid, *_ = line.split(":")
