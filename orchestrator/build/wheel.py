@@ -87,7 +87,9 @@ def install_wheel(
             install(wheel, _Destination(writer, prefix, python, wheel.distribution), {"INSTALLER": INSTALLER.encode()})
             writer.finish()
         except _MALFORMED as error:
-            raise Refusal(f"`installer` cannot read it: {error or type(error).__name__}", hint=_REPACK) from error
+            raise Refusal(
+                f"`installer` cannot read it: {str(error) or 'its metadata is malformed'}", hint=_REPACK
+            ) from error
         finally:
             writer.close()
         return Installed(files=writer.files, size=writer.size, startup=tuple(sorted(wheel.startup)))

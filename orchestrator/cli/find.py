@@ -99,7 +99,7 @@ def _component_content(layout: Layout, record: ImageRecord, one: ComponentFields
     from orchestrator.image.search import files_of, layer_of
 
     layer = layer_of(record, one.name)
-    entries = files_of(layout, one)
+    entries = files_of(layout, record, one)
     content = {
         "name": one.name,
         "version": one.version,
@@ -142,7 +142,7 @@ def _show_origin(one: ComponentFields) -> None:
 def _show_component(layout: Layout, record: ImageRecord, one: ComponentFields, files: bool) -> None:
     from orchestrator.image.search import files_of, layer_of
 
-    entries = files_of(layout, one)
+    entries = files_of(layout, record, one)
     print(f"{one.name} {one.version}: {len(entries)} files, {bytes_text(one.unpacked)}")
     _show_layer(layer_of(record, one.name))
     _show_origin(one)

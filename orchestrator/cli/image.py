@@ -51,6 +51,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compression", choices=("zstd", "gzip"), default="zstd", help="of layers (default zstd; gzip is slow)"
     )
+    parser.add_argument("--keep-failed", action="store_true", help="keep a failed build's directory")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
     parser.add_argument(
         "-o", "--out", metavar="KIND:PATH", help="write it to oci:DIR, oci-archive:FILE or docker-archive:FILE"
@@ -64,9 +65,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Make the image; its place goes to stdout, all else to stderr."""
     began = time.monotonic()
     if arguments.out is not None:
-        from orchestrator.image.export import parse_target
+        from orchestrator.image.export import parse_target, refuse_target
 
-        parse_target(arguments.out)  # now, not after the build
+        refuse_target(parse_target(arguments.out))  # now, not after the build
+    if arguments.push is not None:
+        from orchestrator.image.push import check_ref
+
+        check_ref(arguments.push)
     opened = open_project(arguments)
     image = open_image(opened, arguments.name)
     refuse(image)
@@ -121,7 +126,8 @@ def _make(
     refuse_full_disk(image, plan, layout)
     environment, ldconf = image_environment(graph, image), image_ldconf(graph, image)
     names = component_names(graph, image)
-    options = RunOptions(jobs=min(arguments.jobs, arguments.cores), cores=arguments.cores)
+    jobs = min(arguments.jobs, arguments.cores)
+    options = RunOptions(jobs=jobs, cores=arguments.cores, keep_failed=arguments.keep_failed)
     with progress(plan, estimate(plan, layout, options.jobs)) as monitor:
         base = registry_base(layout, image, this_platform(), monitor=monitor)  # first: it may be unfit
         indexes = image.document.python.indexes if image.document.python is not None else ()
@@ -158,6 +164,7 @@ def _deliver(arguments: argparse.Namespace, layout: Layout, record: ImageRecord)
         from orchestrator.image.export import export, parse_target
 
         export(layout, record, parse_target(arguments.out))
+        print(f"wrote {arguments.out}", file=sys.stderr)
     if arguments.push is not None:
         from orchestrator.image.export import push
 

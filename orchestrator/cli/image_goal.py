@@ -68,6 +68,18 @@ def image_graph(opened: Opened, image: Image, settings: Sequence[str]) -> Graph:
         if not any(text.partition("=")[0] in error.what for text in own):
             raise
         raise RecipeError(error.what, where=f"{image.where}: options", why=error.why, hint=error.hint) from error
+    if below and not graph[base.recipe].is_base:
+        hint = "name a recipe with [base], such as debian-runtime, and this one under components"
+        raise RecipeError(f"{base.recipe} is no base", where=f"{image.where}: base.recipe", hint=hint)
+    python = image.document.python
+    debs = [source.file_name for source in graph[base.recipe].sources] if base.recipe in graph else []
+    if python is not None and debs and not any(deb.startswith(f"python{python.version}-minimal_") for deb in debs):
+        raise RecipeError(
+            f"{base.recipe} has no Python {python.version}",
+            where=f"{image.where}: python.version",
+            why="the environment runs by the Python of the base, which also makes its bytecode",
+            hint="the bases here have 3.11",
+        )
     return with_environment(graph, image, base=base.recipe)
 
 

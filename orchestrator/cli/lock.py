@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,7 +77,7 @@ def _image(arguments: argparse.Namespace, opened: Opened, mirrors: Mirrors) -> i
     new = lock_environment(python, mirrors=mirrors, made=_today(), where=image.where)
     path = image.directory / python.lock
     if image.lock is None or replace(new, made=image.lock.made) != image.lock:
-        path.write_text(write_python_lock(new))
+        _write(path, write_python_lock(new))
     return _tell(arguments, path, image.lock.wheels if image.lock else (), new.wheels, "wheels")
 
 
@@ -97,7 +98,7 @@ def _base(arguments: argparse.Namespace, recipe: Recipe, mirrors: Mirrors) -> in
     )
     path = recipe.directory / file
     if old is None or new.debs != old.debs or new.packages != old.packages:
-        path.write_text(write_lock(new))
+        _write(path, write_lock(new))
     compared = old or next(iter(recipe.locks.values()), None)  # a first security lock with the suite's own
     return _tell(arguments, path, compared.debs if compared else (), new.debs, "packages")
 
@@ -131,6 +132,21 @@ def _archives(arguments: argparse.Namespace, mirrors: Mirrors) -> tuple[str, str
         hint = "orch lock BASE --security --security-mirror ADDRESS"
         raise MachineError("no archive of Debian's security updates is known here", hint=hint)
     return mirror, security
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a lock file, as a whole or not at all; where it is a link, what that leads to."""
+    path = path.resolve()
+    new = path.with_name(f".{path.name}.new")
+    try:
+        new.write_text(text, encoding="utf-8")
+        new.replace(path)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise MachineError("the lock cannot be written, and is as it was", where=str(path), why=why) from error
+    finally:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
 
 
 def _today() -> str:

@@ -181,6 +181,7 @@ def entry() -> None:
     try:
         status = exit_status(sys.argv[1:])
     except BrokenPipeError:
-        _to_nowhere(sys.stdout)  # so that flushing at exit finds a place
+        for stream in (sys.stdout, sys.stderr):
+            _to_nowhere(stream)  # so that flushing at exit finds a place
         status = 141
     sys.exit(status)

@@ -101,7 +101,9 @@ class Opened:
 
             hint = suggestion(name, self.recipes, label="recipes")
             if name in load_images(self.project).names:
-                hint = f"{name} is an image: orch image {name}"
+                hint = (
+                    f"{name} is an image: orch image {name} makes it, orch image {name} --dry-run says what that takes"
+                )
             raise UsageError(f"there is no recipe {name!r}", hint=hint)
 
     def looked_at(self) -> Iterator[Path]:

@@ -23,7 +23,7 @@ class Parser(argparse.ArgumentParser):
             hint = close(unknown[1], options) or hint
         elif "GOAL" in message:
             hint = f"orch list names the recipes; {hint}"
-        elif choice := re.match(r"argument .*: invalid choice: ('.*') \(choose from (.*)\)", message, re.DOTALL):
+        elif choice := re.match(r"argument [^-]*: invalid choice: ('.*') \(choose from (.*)\)", message, re.DOTALL):
             words = choice[2].replace("'", "").split(", ")
             message = f"no verb called {f'{self.prog} {choice[1][1:-1]}'!r}"
             hint = close(choice[1][1:-1], words, f"{self.prog} ") or f"{self.prog} {'|'.join(words)}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.digest import Digest
-from orchestrator.errors import BuildFailed
+from orchestrator.errors import BuildFailed, OrchError
 from orchestrator.events import Monitor, Notice, StepFinished, StepOutput, StepPhase, StepStarted
 from orchestrator.image.base_layers import BaseImage
 from orchestrator.image.checks import Verdict, run_checks
@@ -101,7 +101,7 @@ def _root(
     top.mkdir()
     base = next(component for component in assembly.components if component.kind == "base")
     write_system(image, view, top, base=object_tree(layout, base.object), ldconf=assembly.ldconf)
-    make_loader_cache(root, top, stage=stage, log=log, monitor=monitor, stop=stop)
+    make_loader_cache(root, top, show=f"{image.name} --run", stage=stage, log=log, monitor=monitor, stop=stop)
     manifest = describe_system(image, view, top)
     digest = publish_tree(layout, top, manifest)
     system = Component(
@@ -145,14 +145,18 @@ def _checked(assembly: Assembly, layout: Layout, view: View, log: Path, monitor:
     return verdict
 
 
-_SHOWN = 20
+_SHOWN = 12
 
 
 def _told(image: Image, findings: Sequence[Finding]) -> list[str]:
+    """A line each; the remedy with the first of each check, since those of one check are alike."""
     lines = []
+    seen: set[str] = set()
     for finding in findings:
         place = f"/{finding.path}" if finding.path else image.where
-        lines.append(f"{finding.check}: {place}: {finding.what}\n    {finding.hint}")
+        remedy = "" if finding.check in seen else f"\n    {finding.hint}"
+        seen.add(finding.check)
+        lines.append(f"{finding.check}: {place}: {finding.what}{remedy}")
     return lines
 
 
@@ -231,7 +235,7 @@ def _run(
             monitor=monitor,
             stop=stop,
         )
-    except BaseException:
+    except OrchError:
         monitor(StepFinished(step=step, outcome="failed", seconds=time.monotonic() - began))
         raise
     monitor(StepFinished(step=step, outcome="checked", seconds=time.monotonic() - began))

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from orchestrator.digest import Digest, canonical_json
+from orchestrator.digest import Digest, canonical_json, sha256_file
 from orchestrator.errors import UsageError
 from orchestrator.image.archives import is_archive, write_docker_archive, write_oci_archive
 from orchestrator.image.layout import INDEX_FILE, LAYOUT, LAYOUT_FILE, image_blobs, manifest_descriptor, refuse_blob
@@ -61,16 +61,27 @@ def parse_target(text: str) -> Target:
     return Target(cast(TargetKind, kind), Path(path))
 
 
+def refuse_target(target: Target) -> None:
+    """Raise UsageError if what is at `target` now may not be replaced, or its directory is not there; MachineError."""
+    if target.kind == "oci":
+        _refuse_directory(target.path)
+        return
+    _refuse_file(target.path)
+    if not target.path.absolute().parent.is_dir():
+        raise UsageError(
+            f"there is no directory {target.path.parent}", where="-o", hint="make it, or name another file"
+        )
+
+
 def export(layout: Layout, record: ImageRecord, target: Target) -> None:
     """Write the image to `target`. Raise UsageError if something else is there, MachineError; what was there is
     unchanged then."""
     path = target.path
+    refuse_target(target)
     if target.kind == "oci":
-        _refuse_directory(path)
         with disk("write", path):
             _write_layout(layout, record, path)
         return
-    _refuse_file(path)
     write = write_oci_archive if target.kind == "oci-archive" else write_docker_archive
     with disk("write", path), _beside(path) as new:
         write(layout, record, new)
@@ -165,8 +176,9 @@ def _index(path: Path) -> dict[str, Any]:
 
 
 def _place(layout: Layout, digest: Digest, size: int, target: Path) -> None:
-    """The blob at `target`: the same file under a second name where the file system allows, else a copy."""
-    if target.is_file() and target.stat().st_size == size:
+    """The blob at `target`: the same file under a second name where the file system allows, else a copy. Either is read
+    once; one that is there already only if it is as small as documents are."""
+    if target.is_file() and target.stat().st_size == size and (size > _CHUNK or sha256_file(target) == digest):
         return
     source = blob_path(layout, digest)
     if source.stat().st_size != size:
@@ -178,6 +190,9 @@ def _place(layout: Layout, digest: Digest, size: int, target: Path) -> None:
             if error.errno not in _NO_LINK:
                 raise
             _copy(layout, digest, source, new)
+        else:
+            if sha256_file(new) != digest:
+                refuse_blob(layout, digest, "its content differs")
         new.replace(target)
 
 

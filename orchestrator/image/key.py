@@ -34,8 +34,10 @@ def image_document(
         "components": [[name, str(keys[name])] for name in component_names(graph, image)],
         # Finished goals: their checks, environment and loader directories are in their closure keys.
         "goals": {goal: str(closure_key(graph, goal, keys)) for goal in image.document.components},
-        # The requirements check reads the lock; its wheels are components.
-        "lock": image.lock.input if image.lock is not None else None,
+        # All of the lock: checks also read the rows of what recipes provide. Sizes and the day it was made are news.
+        "lock": [[wheel.name, wheel.version, wheel.file_name, wheel.sha256] for wheel in image.lock.wheels]
+        if image.lock is not None
+        else None,
         "options": [list(pair) for pair in graph.options],
         "compression": compression,
         "encoder": encoder,

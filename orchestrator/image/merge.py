@@ -50,6 +50,8 @@ class _Merger:
     entries: dict[str, Entry] = field(default_factory=dict)
     excluded: dict[str, set[str]] = field(default_factory=dict)
     clashes: list[tuple[str, str, str]] = field(default_factory=list)  # path, component, component
+    alike: dict[str, list[str]] = field(default_factory=dict)  # path -> who has what its owner has there too
+    waiting: dict[str, tuple[str, str]] = field(default_factory=dict)  # path -> two of more, neither of which wins
     used: set[int] = field(default_factory=set)  # ids of winners and drops that decided something
 
     def add(self, index: int, manifest: Manifest) -> None:
@@ -82,27 +84,32 @@ class _Merger:
         if same(self.entries[entry.path], entry):
             if entry.kind == "dir":  # later layers say what a directory is like
                 self.owner[entry.path], self.entries[entry.path] = index, entry
+            else:
+                self.alike.setdefault(entry.path, []).append(self.components[index].name)
             return
         first, second = self.components[before].name, self.components[index].name
-        winner = self._winner(entry, first, second)
-        if winner == second:
-            self.excluded[first].add(entry.path)
-            self.owner[entry.path], self.entries[entry.path] = index, entry
-        elif winner == first:
-            self.excluded[second].add(entry.path)
-        else:
+        winner = self._winner(entry)
+        if winner is None:
             self.clashes.append((entry.path, first, second))
+        elif winner.component == second:
+            for loser in (first, *self.alike.pop(entry.path, ())):
+                self.excluded[loser].add(entry.path)
+            self.owner[entry.path], self.entries[entry.path] = index, entry
+        else:
+            self.excluded[second].add(entry.path)
+            if winner.component != first:  # the winner is still to come
+                self.waiting.setdefault(entry.path, (first, second))
+        if winner is not None and winner.component in (first, second):
+            self.used.add(id(winner))
+            self.waiting.pop(entry.path, None)
 
-    def _winner(self, entry: Entry, first: str, second: str) -> str | None:
+    def _winner(self, entry: Entry) -> Winner | None:
         if "dir" in (self.entries[entry.path].kind, entry.kind):
             return None
-        for winner in self.image.document.winners:
-            if winner.path.lstrip("/") == entry.path and winner.component in (first, second):
-                self.used.add(id(winner))
-                return winner.component
-        return None
+        return next((one for one in self.image.document.winners if one.path.lstrip("/") == entry.path), None)
 
     def refuse_clashes(self) -> None:
+        self.clashes += [(path, *both) for path, both in self.waiting.items()]
         if not self.clashes:
             return
         shown = [f"/{path}: {first} and {second}" for path, first, second in self.clashes[:_SHOWN]]

@@ -6,11 +6,12 @@ Only blobs that the registry lacks travel; the image arrives with the digest tha
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Event
 
-from orchestrator.errors import MachineError
+from orchestrator.errors import MachineError, UsageError
 from orchestrator.image.layout import INDEX_FILE, LAYOUT, LAYOUT_FILE, manifest_descriptor
 from orchestrator.image.oci import image_index
 from orchestrator.process import Ending, find_program, stream
@@ -18,6 +19,24 @@ from orchestrator.store import ImageRecord, Layout, staging
 from orchestrator.tree import disk
 
 _SHOWN = 3  # lines of what skopeo said last
+_HOST = (
+    r"(?:localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+|[A-Za-z0-9-]+(?=:)|\[[0-9A-Fa-f:]+\])(?::[0-9]+)?"  # else a part
+)
+_PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
+_REF = re.compile(
+    rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?"
+)
+
+
+def check_ref(ref: str) -> None:
+    """Raise UsageError unless an image can be pushed to `ref`. What may be a password is not repeated."""
+    if _REF.fullmatch(ref.removeprefix("docker://")):
+        return
+    if "@" in ref:
+        what, hint = "this name of an image holds a user or a password", "log in first: skopeo login REGISTRY"
+        raise UsageError(what, where="--push", why="it would be in the list of processes and in logs", hint=hint)
+    hint = "HOST/TEAM/NAME:TAG, all but HOST and TAG in lower case"
+    raise UsageError(f"no name of an image in a registry: {ref!r}", where="--push", hint=hint)
 
 
 def push(

@@ -49,6 +49,11 @@ def write_system(image: Image, view: View, top: Path, *, base: Path, ldconf: Seq
         if image.document.python is not None:
             _environment(image, top)
         for directory in owned(image):
+            if directory in view.entries and view.entries[directory].kind == "dir":
+                who = view.component(directory).name
+                field = "workdir" if directory == config.workdir.lstrip("/") else "directories"
+                hint = "name a new directory: what others brought is not given to the image's user"
+                raise _there(image, f"/{directory}", field, f"{who} has it", hint)
             _directories(image, view, top, directory, "directories")
         for path, target in sorted(config.links.items()):
             link = path.lstrip("/")
@@ -99,9 +104,10 @@ def _there(image: Image, path: str, field: str, why: str, hint: str) -> RecipeEr
 
 
 def make_loader_cache(
-    root: Path, top: Path, *, stage: Path, log: Path, monitor: Monitor, stop: threading.Event
+    root: Path, top: Path, *, show: str, stage: Path, log: Path, monitor: Monitor, stop: threading.Event
 ) -> None:
-    """Let the image's own ldconfig write the cache of the merged `root` with the system tree `top` over it."""
+    """Let the image's own ldconfig write the cache of the merged `root` with the system tree `top` over it. `show` is
+    what `orch log` is given to show `log`."""
     step = "check loader-cache"
     (top / "etc").mkdir(exist_ok=True)
     spec = Spec(
@@ -114,7 +120,7 @@ def make_loader_cache(
     )
     outcome = run(spec, work=stage, log=log, on_line=LineListener(step, monitor), stop=stop)
     if not outcome.passed:
-        raise failure("making the image's loader cache", outcome, log, show="", work=stage)
+        raise failure("making the image's loader cache", outcome, log, show=show, work=stage)
 
 
 def describe_system(image: Image, view: View, top: Path) -> Manifest:
@@ -146,15 +152,19 @@ def _users(image: Image, view: View, top: Path, base: Path) -> None:
             why = f"it is a {view.entries[name].kind}, and the image's user has to be added to it"
             raise RecipeError(f"/{name} of the base is no file", where=f"{image.where}: base", why=why)
     passwd, group = (_lines(base / "etc" / name) for name in ("passwd", "group"))
+    here = False
     for line in passwd:
         name, _, uid, *_ = line.split(":")
-        if name == config.user or uid == str(config.uid):
+        if (name, uid) == (config.user, str(config.uid)):  # such as root
+            here = True
+        elif name == config.user or uid == str(config.uid):
             raise RecipeError(
                 f"the base has a user {name} with uid {uid} already",
                 where=f"{image.where}: config.user",
                 hint="choose another name and uid",
             )
-    passwd.append(f"{config.user}:x:{config.uid}:{config.gid}:{config.user}:/home/{config.user}:/bin/bash")
+    if not here:
+        passwd.append(f"{config.user}:x:{config.uid}:{config.gid}:{config.user}:/home/{config.user}:/bin/bash")
     if str(config.gid) not in (line.split(":")[2] for line in group):
         group.append(f"{config.user}:x:{config.gid}:")
     _write(top / "etc/passwd", "".join(f"{line}\n" for line in passwd))

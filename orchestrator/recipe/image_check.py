@@ -162,7 +162,7 @@ def _waivers(checks: Checks) -> Iterator[Problem]:
         yield from _glob(waiver.path.removeprefix("/"), (*at, "path"))
         if not waiver.name:
             yield Problem((*at, "name"), "an empty pattern matches nothing")
-        if waiver.path == waiver.name == "*":
+        if not (waiver.path.lstrip("/") + waiver.name).strip("*?"):
             hint = "name the one finding by path, name or both, or switch the check off"
             yield Problem(at, f"waives all that {waiver.check} finds", hint)
 

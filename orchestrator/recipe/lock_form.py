@@ -17,7 +17,7 @@ SCHEMA = "1"
 NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 ANY = re.compile(r".*\S.*")
 SHA256 = re.compile(r"[0-9a-f]{64}")
-SIZE = re.compile(r"[1-9][0-9]*")
+SIZE = re.compile(r"[1-9][0-9]{0,15}")
 DATE = "date"  # the one kind of value that is more than its form
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 DATE_FORM = (DATE, _DAY)
@@ -81,6 +81,9 @@ class Form:
         `text` is not such a lock."""
         if not text.endswith("\n"):
             raise self.wrong(where, text.count("\n") + 1, "the last line has no end: the file was cut off")
+        if "\r" in text:
+            what = "the line ends as on another system: with a carriage return"
+            raise self.wrong(where, text[: text.index("\r")].count("\n") + 1, what)
         lines = text[:-1].split("\n")
         header = self._header(lines, where)
         rows: Rows = []

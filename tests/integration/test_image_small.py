@@ -350,3 +350,30 @@ def test_a_wheel_for_another_python_is_refused_by_line(project: Project, tmp_pat
         lock.read_text().replace("one-1.0-py3-none-any.whl", "one-1.0-cp312-cp312-manylinux_2_28_x86_64.whl")
     )
     refused(project, "python.lock:7", "cp312")
+
+
+def test_find_follows_links_and_says_what_heals_a_lost_tree(project: Project, tmp_path: Path) -> None:
+    write_image(project, *wheels(tmp_path))
+    result = made(project)
+    (place,) = project.done("find", IMAGE, "/lib/x86_64-linux-gnu/libc.so.6", "--json").document["paths"]
+    assert (place["path"], place["component"]) == ("/usr/lib/x86_64-linux-gnu/libc.so.6", BASE)
+    remove(project.object("plain"))
+    lost = project.orch("find", IMAGE, "/usr/share/plain/file")
+    assert lost.status == 4
+    assert "the tree of plain is no longer in the store" in lost.err
+    command = lost.err.partition("hint:")[2].partition(";")[0].split()
+    assert command[0] == "rm"
+    Path(command[1]).unlink()
+    assert made(project)["manifest"] == result["manifest"]
+    project.done("find", IMAGE, "/usr/share/plain/file")
+
+
+def test_what_others_brought_is_not_given_to_the_user_and_root_may_be_the_user(
+    project: Project, tmp_path: Path
+) -> None:
+    write_image(project, *wheels(tmp_path))
+    edit_image(project, "[config]", '[config]\nworkdir = "/usr"')
+    refused(project, "/usr is there already", "config.workdir")
+    edit_image(project, 'workdir = "/usr"', 'user = "root"\nuid = 0\ngid = 0')
+    edit_image(project, "umask\n", "umask\ntest $(id -u) = 0\n")
+    made(project)

@@ -55,6 +55,16 @@ ROOT/recipes/base/base.lock: 2 packages, 3.0 MB, 2 changed
     assert lock.stat() == before  # the same packages: the file is not touched, whatever the day
 
 
+def test_a_lock_that_cannot_be_written_stays_as_it_was(cli: Cli, in_process: InProcess) -> None:
+    cli.mirrors(debian=["http://127.0.0.1:1/debian"])
+    lock = cli.root / "recipes/base/base.lock"
+    before = lock.read_text()
+    (lock.parent / ".base.lock.new").mkdir()  # so that nothing can be written there
+    status, out = in_process("lock", "base", "--json")
+    assert (status, json.loads(out)["error"]["what"]) == (4, "the lock cannot be written, and is as it was")
+    assert lock.read_text() == before
+
+
 SECURITY = """
 [versions.bookworm-security]
 origin = "vendor"

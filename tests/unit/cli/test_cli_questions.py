@@ -257,3 +257,11 @@ def test_an_empty_name_of_a_store(cli: Cli) -> None:
     (cli.root / "empty").mkdir()
     assert cli.run("list", ORCH_STORE="", cwd=cli.root / "empty").status == 0
     assert list((cli.root / "empty").iterdir()) == []
+
+
+def test_an_image_stands_on_a_base(cli: Cli) -> None:
+    text = 'name = "small"\nsummary = "s"\nversion = "1"\ncomponents = ["app"]\n[base]\nrecipe = "lib"\n'
+    cli.write("recipes/images/small/image.toml", text)
+    result = cli.run("image", "small", "--dry-run")
+    assert (result.status, result.out) == (3, "")
+    assert result.err.startswith("error: lib is no base\n  where: recipes/images/small/image.toml: base.recipe\n")

@@ -14,8 +14,9 @@ from layer_box import make_image, plan_of, publish_files
 from orchestrator.digest import Digest
 from orchestrator.errors import MachineError, UsageError
 from orchestrator.image import export as export_module
-from orchestrator.image.export import Target, export, parse_target, push
+from orchestrator.image.export import Target, export, parse_target, push, refuse_target
 from orchestrator.image.model import Compression
+from orchestrator.image.push import check_ref
 from orchestrator.store import ImageRecord, Layout, blob_path, open_store
 
 FILES: dict[str, dict[str, bytes]] = {"base": {"bin/sh": b"\x7fELF" * 999}, "ucx": {"usr/lib/libucp.so": bytes(70_000)}}
@@ -211,6 +212,47 @@ def to_oci_archive(layout: Layout, record: ImageRecord, out: Path) -> None:
 
 def to_docker_archive(layout: Layout, record: ImageRecord, out: Path) -> None:
     export(layout, record, Target("docker-archive", out))
+
+
+@pytest.mark.parametrize("which", ["layer", "manifest"])
+def test_a_damaged_blob_is_not_linked(layout: Layout, record: ImageRecord, tmp_path: Path, which: str) -> None:
+    blob = blob_path(layout, record.layers[1].digest if which == "layer" else record.manifest)
+    flip(blob)
+    with pytest.raises(MachineError, match="is damaged"):
+        export(layout, record, Target("oci", tmp_path / "out"))
+    assert not (tmp_path / "out/index.json").exists()
+    assert not (tmp_path / "out/blobs/sha256" / blob.name).exists()
+    assert not blob.exists()
+
+
+def test_what_may_not_be_replaced_is_known_before_anything_is_made(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("mine")
+    for text in (f"oci:{tmp_path}", f"docker-archive:{tmp_path}/notes", f"oci-archive:{tmp_path}/no/such.tar"):
+        with pytest.raises(UsageError):
+            refuse_target(parse_target(text))
+    refuse_target(parse_target(f"oci:{tmp_path}/a/b"))
+    refuse_target(parse_target(f"docker-archive:{tmp_path}/new.tar"))
+
+
+@pytest.mark.parametrize(
+    "ref", ["host.example/team/name:cu12", "docker://127.0.0.1:5000/x", "[::1]:5000/x", "team/x", "here:5000/x"]
+)
+def test_places_in_a_registry(ref: str) -> None:
+    check_ref(ref)
+
+
+@pytest.mark.parametrize(
+    "ref", ["", "host.example/Team/x", "https://host.example/x", "host.example/x:", "a b", "UPPER/x"]
+)
+def test_no_places_in_a_registry(ref: str) -> None:
+    with pytest.raises(UsageError, match="no name of an image"):
+        check_ref(ref)
+
+
+def test_a_password_in_the_name_is_refused_and_not_repeated() -> None:
+    with pytest.raises(UsageError, match="a user or a password") as caught:
+        check_ref("me:hunter2@host.example/x")
+    assert "hunter2" not in str(caught.value) + caught.value.what + caught.value.why + caught.value.where
 
 
 @pytest.mark.parametrize("how", [to_oci_copy, to_oci_archive, to_docker_archive])

@@ -52,6 +52,29 @@ def test_the_recipe_says_who_wins(winner: str, loser: str, size: int) -> None:
     assert view.excluded == {loser: frozenset({"lib/shared"})}
 
 
+@pytest.mark.parametrize("winner", ["wheel:one", "wheel:other", "wheel:third"])
+def test_one_of_three_wins(winner: str) -> None:
+    third = manifest(lib__shared="yet another")
+    trees = {"wheel:one": ONE, "wheel:other": OTHER, "wheel:third": third}
+    rule = Winner(path="/lib/shared", component=winner, reason="it is the newest one")
+    view = merged(*trees.items(), winners=(rule,))
+    assert view.component("lib/shared").name == winner
+    assert view.excluded == {name: frozenset({"lib/shared"}) for name in trees if name != winner}
+
+
+def test_a_winner_that_does_not_have_the_file_is_no_winner() -> None:
+    rule = Winner(path="/lib/shared", component="wheel:third", reason="it had it once")
+    with pytest.raises(RecipeError, match="different content in wheel:one and in wheel:other"):
+        merged(("wheel:one", ONE), ("wheel:other", OTHER), winners=(rule,))
+
+
+def test_all_that_lose_leave_the_file_out() -> None:
+    rule = Winner(path="/lib/shared", component="wheel:other", reason="it is the newer one")
+    view = merged(("wheel:one", ONE), ("wheel:two", TWO), ("wheel:other", OTHER), winners=(rule,))
+    lost = frozenset({"lib/shared"})
+    assert view.excluded == {"wheel:one": lost, "wheel:two": lost}
+
+
 def test_a_winner_that_decides_nothing_is_refused() -> None:
     rule = Winner(path="/lib/a", component="wheel:one", reason="no longer needed")
     with pytest.raises(RecipeError, match=r"winners\[0\].*matches nothing"):

@@ -263,6 +263,8 @@ HEAD = "[config]\n"
         ('"requirements"', '"glibc"', "check", "checks.waive[0].check",
          "glibc is off: there is nothing to waive", "leave one out"),
         ('"the recipe brings it"', '""', "reason", "checks.waive[0].reason", "the reason is empty", REASON),
+        ('name = "nixl[[]cu12]"\n', 'name = "?*"\npath = "/**"\n', "[[checks.waive]]", "checks.waive[0]",
+         "waives all that requirements finds", "name the one finding by path, name or both, or switch the check off"),
         ('name = "nixl[[]cu12]"\n', "", "[[checks.waive]]", "checks.waive[0]", "waives all that requirements finds",
          "name the one finding by path, name or both, or switch the check off"),
         ('name = "nixl[[]cu12]"', 'path = "../usr/*"', "path", "checks.waive[0].path", "matches nothing: '../usr/*'",

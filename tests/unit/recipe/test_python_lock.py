@@ -123,6 +123,8 @@ def test_a_lock_is_written_and_read(tmp_path: Path) -> None:
         ("2026-03-05", "2026-02-30", 4, "not a date: '2026-02-30'"),
         (INPUT, "5f", 5, "not a BLAKE3 in hex: '5f'"),
         ("made 2026-11-22", "made 2026-11-2", 6, "not a date: '2026-11-2'"),
+        (" 25231 ", f" {'9' * 5000} ", 7, f"not a size: '{'9' * 5000}'"),
+        ("\n", "\r\n", 1, "the line ends as on another system: with a carriage return"),
         (" 25231 ", " 25231  ", 7, "a line has 5 fields (name, version, wheel's name, size, sha256), this one 6"),
         ("\naiohttp-cors", "\naiohttp_cors", 7, "not a name: 'aiohttp_cors'"),
         ("\naiohttp-cors 0.8.1", "\naiohttp-cors 0.8_1", 7, "not a version: '0.8_1'"),
