@@ -79,8 +79,8 @@ def layer_of(record: ImageRecord, component: str) -> LayerFields | None:
 
 
 def find_components(record: ImageRecord, name: str) -> tuple[ComponentFields, ...]:
-    """The components that `name` names: their own name or that of a wheel alone, else a recipe's file, a source (in part), the
-    digest of their object or of their layer."""
+    """The components that `name` names: their own name or that of a wheel alone, else a recipe's file, a source (in
+    part), the digest of their object or of their layer."""
     if not name:
         return ()
     if exact := [one for one in record.components if name in (one.name, one.name.removeprefix("wheel:"))]:
