@@ -49,7 +49,8 @@ def write_system(image: Image, view: View, top: Path, *, base: Path, ldconf: Seq
         if image.document.python is not None:
             _environment(image, top)
         for directory in owned(image):
-            if directory in view.entries and view.entries[directory].kind == "dir":
+            below = view.entries.get(directory)
+            if below is not None and below.kind == "dir" and below.uid != config.uid:
                 who = view.component(directory).name
                 field = "workdir" if directory == config.workdir.lstrip("/") else "directories"
                 hint = "name a new directory: what others brought is not given to the image's user"
