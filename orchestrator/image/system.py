@@ -49,8 +49,7 @@ def write_system(image: Image, view: View, top: Path, *, base: Path, ldconf: Seq
         if image.document.python is not None:
             _environment(image, top)
         for directory in owned(image):
-            below = view.entries.get(directory)
-            if below is not None and below.kind == "dir" and below.uid != config.uid:
+            if _is_others(view, directory, config.uid):
                 who = view.component(directory).name
                 field = "workdir" if directory == config.workdir.lstrip("/") else "directories"
                 hint = "name a new directory: what others brought is not given to the image's user"
@@ -65,6 +64,14 @@ def write_system(image: Image, view: View, top: Path, *, base: Path, ldconf: Seq
             (top / link).symlink_to(target)
         for entry in scan(top).entries:
             _refuse_hiding(image, view, entry)
+
+
+def _is_others(view: View, path: str, uid: int) -> bool:
+    """Whether others made a directory there that is not this user's to have: everyone's, or with something in it."""
+    below = view.entries.get(path)
+    if below is None or below.kind != "dir" or below.uid == uid:
+        return False
+    return bool(below.mode & 0o1000) or any(other.startswith(f"{path}/") for other in view.entries)
 
 
 def _directories(image: Image, view: View, top: Path, path: str, field: str) -> None:
