@@ -54,7 +54,7 @@ def load_image(path: Path, project: Project, *, to_lock: bool = False) -> Image:
     directory = path.parent
     globals_ = {option.name: option.values for option in project.options}
     wrong = image_problems(document, directory.name, globals_, load_recipes(project).names)
-    files, missing = local_files(_run_files(document), directory, FILE)
+    files, missing = local_files(_run_files(document), directory, FILE, within=directory.parent)
     lock: PythonLock | None = None
     unfit: list[Problem] = []
     broken: RecipeError | None = None

@@ -33,11 +33,12 @@ def _named_files(document: Document) -> Iterator[tuple[FieldPath, str]]:
                 yield (*prefix, step, "files", index), name
 
 
-def beside(directory: Path, name: str) -> Path | str:
-    """The file `name` of a recipe's directory, or what is wrong with it."""
+def beside(directory: Path, name: str, within: Path | None = None) -> Path | str:
+    """The file `name` of a recipe's directory, or what is wrong with it. It may be a link to one `within` a directory,
+    by default the recipe's own."""
     path = directory / name
     try:
-        if leaves(name) or not path.resolve().is_relative_to(directory.resolve()):
+        if leaves(name) or not path.resolve().is_relative_to((within or directory).resolve()):
             return f"{name} leaves the recipe's directory"
         return path if path.is_file() else f"{name} does not exist beside the recipe"
     except OSError as error:
@@ -45,13 +46,13 @@ def beside(directory: Path, name: str) -> Path | str:
 
 
 def local_files(
-    named: Iterable[tuple[FieldPath, str]], directory: Path, own: str = FILE
+    named: Iterable[tuple[FieldPath, str]], directory: Path, own: str = FILE, within: Path | None = None
 ) -> tuple[dict[str, LocalFile], list[Problem]]:
     """The files of `directory` that fields of its file `own` name, hashed, and what is wrong with the others."""
     files: dict[str, LocalFile] = {}
     wrong: list[Problem] = []
     for field, name in named:
-        found = beside(directory, name)
+        found = beside(directory, name, within)
         if isinstance(found, str):
             there = [p.relative_to(directory).as_posix() for p in sorted(directory.rglob("*")) if p.is_file()]
             wrong.append(Problem(field, found, suggestion(name, [p for p in there if p != own], label="files there")))

@@ -6,12 +6,14 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from orchestrator.errors import RecipeError
 from orchestrator.recipe import Image, Project, load_image, load_images, load_recipes, lock_input
 from orchestrator.recipe.image import CHECKS, Python
+from orchestrator.recipe.load import beside
 
 SHA = "ab" * 32
 OCI = f"oci:registry.example:5000/team/base@sha256:{SHA}"
@@ -390,3 +392,17 @@ def test_every_name_of_the_room_is_there() -> None:
     assert all(getattr(room, name) for name in room.__all__)
     with pytest.raises(AttributeError):
         room.nothing  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_a_file_of_run_may_be_a_link_to_one_that_images_share_and_to_no_other(tmp_path: Path) -> None:
+    directory = tmp_path / "recipes/images/one"
+    directory.mkdir(parents=True)
+    (directory.parent / "shared.py").write_text("x")
+    (tmp_path / "recipes/elsewhere.py").write_text("x")
+    (directory / "in.py").symlink_to("../shared.py")
+    (directory / "out.py").symlink_to("../../elsewhere.py")
+    found = beside(directory, "in.py", directory.parent)
+    assert isinstance(found, Path)
+    assert found.read_text() == "x"
+    assert beside(directory, "out.py", directory.parent) == "out.py leaves the recipe's directory"
+    assert beside(directory, "in.py") == "in.py leaves the recipe's directory"
