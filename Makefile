@@ -16,6 +16,7 @@ test: setup
 	$(VENV)/bin/python -m pytest $(ARGS)
 
 test-long: setup system
+	sh scripts/system-packages.sh $(TOOLS) dockerd:docker.io
 	$(VENV)/bin/python -m pytest -m long $(ARGS)
 
 setup: $(STAMP)
