@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -164,7 +165,7 @@ class Engine:
             return
         output = digests[-1]
         closure = tuple(
-            ClosureItem(name, self.graph[name].version, self.graph[name].origin, digest)
+            ClosureItem(name, self.graph[name].version, self.graph[name].origin, digest, self.keys[name])
             for name, digest in zip(names, digests, strict=True)
         )
         record = Goal(
@@ -173,6 +174,7 @@ class Engine:
             options=self.graph.options,
             output=output,
             closure=closure,
+            finished=time.time(),
         )
         self._finished.append(record)
 

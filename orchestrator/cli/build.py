@@ -132,6 +132,7 @@ def _work(
     from orchestrator.build.realise import Engine, RunOptions
     from orchestrator.cli.estimate import estimate
     from orchestrator.cli.progress import progress
+    from orchestrator.cli.recorded import recorded
     from orchestrator.sandbox.probe import probe
     from orchestrator.store import sweep
 
@@ -143,13 +144,17 @@ def _work(
         keep_going=arguments.keep_going,
         keep_failed=arguments.keep_failed,
     )
-    with progress(plan, estimate(plan, layout, options.jobs)) as monitor:
-        fetch = opened.fetcher(layout, monitor)
-        engine = Engine(graph, layout, options=options, fetch=fetch, monitor=monitor)
-        report = asyncio.run(engine.realise(everything=arguments.rebuild))
-        verdicts: tuple[Verdict, ...] = ()
+    forecast = estimate(plan, layout, options.jobs)
+    verdicts: tuple[Verdict, ...] = ()
+    with (
+        progress(plan, forecast) as shown,
+        recorded("build", arguments, plan, forecast, options, graph, layout, shown) as run,
+    ):
+        fetch = opened.fetcher(layout, run.monitor)
+        engine = Engine(graph, layout, options=options, fetch=fetch, monitor=run.monitor)
+        report = run.report = asyncio.run(engine.realise(everything=arguments.rebuild))
         if arguments.rebuild and not report.failures:
-            verdicts = _rebuild(opened, graph, layout, report, options, monitor)
+            verdicts = _rebuild(opened, graph, layout, report, options, run.monitor)
     return report, verdicts
 
 

@@ -39,6 +39,10 @@ class Estimate:
             total += own
         return max([total / self._jobs, *chains.values()])
 
+    def steps(self) -> dict[str, float]:
+        """The seconds forecast for each step, by its name (`build ucx`)."""
+        return {f"build {name}": seconds for name, seconds in self._seconds.items()}
+
     def text(self, ended: frozenset[str] = frozenset(), running: Mapping[str, float] | None = None) -> str:
         """`about 4 min`; `at least 4 min` if for some build nothing is known; empty if there is nothing to tell."""
         left = self.left(ended, running)

@@ -113,6 +113,7 @@ def _make(
     from orchestrator.cli.build import tell_failures
     from orchestrator.cli.estimate import estimate
     from orchestrator.cli.progress import progress
+    from orchestrator.cli.recorded import recorded
     from orchestrator.image.assemble import Assembly, assemble
     from orchestrator.image.components import component_names, make_components
     from orchestrator.image.environment import image_environment, image_ldconf
@@ -128,12 +129,17 @@ def _make(
     names = component_names(graph, image)
     jobs = min(arguments.jobs, arguments.cores)
     options = RunOptions(jobs=jobs, cores=arguments.cores, keep_failed=arguments.keep_failed)
-    with progress(plan, estimate(plan, layout, options.jobs)) as monitor:
+    forecast = estimate(plan, layout, options.jobs)
+    with (
+        progress(plan, forecast) as shown,
+        recorded("image", arguments, plan, forecast, options, graph, layout, shown) as run,
+    ):
+        monitor = run.monitor
         base = registry_base(layout, image, this_platform(), monitor=monitor)  # first: it may be unfit
         indexes = image.document.python.indexes if image.document.python is not None else ()
         fetch = opened.fetcher(layout, monitor, indexes=indexes)
         engine = Engine(graph, layout, options=options, fetch=fetch, monitor=monitor)
-        report = asyncio.run(engine.realise(objects=names))
+        report = run.report = asyncio.run(engine.realise(objects=names))
         if report.failures:
             again = " ".join(["orch image", image.name, *(f"--set {text}" for text in arguments.settings)])
             arguments.status = tell_failures(report, as_json=arguments.json, verb="image", again=again)
@@ -149,7 +155,9 @@ def _make(
             compression=arguments.compression,
             base=base,
         )
-        return assemble(assembly, layout, workers=arguments.cores, monitor=monitor, stop=threading.Event())
+        record = assemble(assembly, layout, workers=arguments.cores, monitor=monitor, stop=threading.Event())
+        run.outputs[image.name] = str(record.manifest)
+        return record
 
 
 def _name_again(layout: Layout, record: ImageRecord) -> None:

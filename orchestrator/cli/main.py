@@ -16,19 +16,24 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any, TextIO
 
-VERBS = {
-    "build": "build goals and all they need; print where they are",
-    "plan": "say what a build would do, and why",
-    "list": "list the recipes",
-    "show": "show one recipe: versions, options, inputs, key, state",
-    "log": "print the log of a build or check",
-    "source": "list, fetch, add or verify sources",
-    "lock": "write the lock file of a base or an image",
-    "image": "make an image and all it needs; print where it is",
-    "images": "list the images",
-    "diff": "compare two images: components, layers, bytes to pull",
-    "find": "say where a file of an image comes from",
+GROUPS = {
+    "make": {
+        "build": "build goals and all they need; print where they are",
+        "image": "make an image and all it needs; print where it is",
+        "source": "list, fetch, add or verify sources",
+        "lock": "write the lock file of a base or an image",
+    },
+    "ask": {
+        "plan": "say what a build would do, and why",
+        "list": "list the recipes",
+        "show": "show one recipe: versions, options, inputs, key, state",
+        "log": "print the log of a build or check",
+        "images": "list the images",
+        "diff": "compare two images: components, layers, bytes to pull",
+        "find": "say where a file of an image comes from",
+    },
 }
+VERBS = {verb: text for verbs in GROUPS.values() for verb, text in verbs.items()}
 
 _EPILOG = """\
 A goal is a recipe's name. Start with:
@@ -50,8 +55,11 @@ Exit status: 0 done, 1 a build or check failed, 2 usage, 3 a recipe, lock or opt
 
 def _overview() -> str:
     width = max(map(len, VERBS))
-    verbs = "\n".join(f"  {verb:<{width}}  {text}" for verb, text in VERBS.items())
-    return f"usage: orch VERB [...]\n\nA reproducible build orchestrator.\n\nverbs:\n{verbs}\n\n{_EPILOG}"
+    groups = (
+        f"{name}:\n" + "".join(f"  {verb:<{width}}  {text}\n" for verb, text in verbs.items())
+        for name, verbs in GROUPS.items()
+    )
+    return f"usage: orch VERB [...]\n\nA reproducible build orchestrator.\n\n{''.join(groups)}\n{_EPILOG}"
 
 
 def run(arguments: list[str]) -> int:

@@ -2,7 +2,16 @@
 
 from orchestrator.store.aside import put_aside
 from orchestrator.store.blobs import add_blob, adopt_blob, blob_path, has_blob, quarantine_blob, verify_blob
-from orchestrator.store.goals import ClosureItem, Goal, read_goal, write_goal
+from orchestrator.store.builds import (
+    BuildRecord,
+    StepRecord,
+    build_ids,
+    new_build_id,
+    read_build,
+    recent_builds,
+    write_build,
+)
+from orchestrator.store.goals import ClosureItem, Goal, read_goal, recent_goals, write_goal
 from orchestrator.store.images import (
     ComponentFields,
     ImageRecord,
@@ -47,6 +56,7 @@ from orchestrator.store.sources import (
 from orchestrator.store.stage import staging, sweep
 
 __all__ = [
+    "BuildRecord",
     "ClosureItem",
     "ComponentFields",
     "Goal",
@@ -54,6 +64,7 @@ __all__ = [
     "LayerFields",
     "Layout",
     "Realisation",
+    "StepRecord",
     "StoredSource",
     "add_blob",
     "add_root",
@@ -61,6 +72,7 @@ __all__ = [
     "adopt_blob",
     "adopt_partial",
     "blob_path",
+    "build_ids",
     "has_blob",
     "has_object",
     "latest_image",
@@ -70,6 +82,7 @@ __all__ = [
     "list_logs",
     "list_sources",
     "locked",
+    "new_build_id",
     "new_log",
     "object_tree",
     "open_store",
@@ -79,12 +92,15 @@ __all__ = [
     "quarantine_blob",
     "quarantine_object",
     "quarantine_source",
+    "read_build",
     "read_check",
     "read_goal",
     "read_image",
     "read_manifest",
     "read_realisation",
     "read_source_note",
+    "recent_builds",
+    "recent_goals",
     "recent_realisations",
     "refuse_link",
     "source_file",
@@ -93,6 +109,7 @@ __all__ = [
     "verify_blob",
     "verify_object",
     "verify_source",
+    "write_build",
     "write_check",
     "write_goal",
     "write_image",

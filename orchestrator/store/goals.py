@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from orchestrator.digest import Digest
-from orchestrator.store.layout import Layout
-from orchestrator.store.records import read_record, text, write_record
+from orchestrator.digest import Digest, blake3_bytes
+from orchestrator.store.layout import Layout, safe_name
+from orchestrator.store.recent import add_recent, recent_keys
+from orchestrator.store.records import number, read_record, text, write_record
+
+RECENT = 10  # successes of one goal with the same options that are remembered
 
 
 class ClosureItem(NamedTuple):
@@ -17,6 +22,7 @@ class ClosureItem(NamedTuple):
     version: str
     origin: str
     digest: Digest
+    derivation: Digest | None = None  # its derivation key; None in records of before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +33,8 @@ class Goal:
     goal: str  # as the user named it
     options: tuple[tuple[str, str], ...]
     output: Digest
-    closure: tuple[ClosureItem, ...]
+    closure: tuple[ClosureItem, ...]  # the goal itself last
+    finished: float = 0.0  # seconds since 1970, UTC; 0 in records of before
 
 
 def read_goal(layout: Layout, key: Digest) -> Goal | None:
@@ -45,14 +52,34 @@ def read_goal(layout: Layout, key: Digest) -> Goal | None:
 
 def write_goal(layout: Layout, goal: Goal) -> None:
     """Record a finished goal; on the disk when this returns. Raise MachineError."""
+    closure = [
+        {**item._asdict(), "digest": str(item.digest), "derivation": item.derivation and str(item.derivation)}
+        for item in goal.closure
+    ]
     document = {
         "key": str(goal.key),
         "goal": goal.goal,
         "options": [list(pair) for pair in goal.options],
         "output": str(goal.output),
-        "closure": [{**item._asdict(), "digest": str(item.digest)} for item in goal.closure],
+        "closure": closure,
+        "finished": goal.finished,
     }
     write_record(layout, layout.goals / f"{goal.key.hex}.json", document)
+    add_recent(layout, _latest(layout, goal.goal, goal.options), goal.key.hex, RECENT)
+
+
+def recent_goals(layout: Layout, goal: str, options: tuple[tuple[str, str], ...]) -> Iterator[Goal]:
+    """The last successes of a goal with these options, newest first, at most `RECENT`. A hint: some may be missing, and
+    their objects may be gone. Raise MachineError only if a record may not be read."""
+    for key in recent_keys(_latest(layout, goal, options)):
+        found = read_goal(layout, Digest("blake3", key))
+        if found is not None and (found.goal, found.options) == (goal, options):
+            yield found
+
+
+def _latest(layout: Layout, goal: str, options: tuple[tuple[str, str], ...]) -> Path:
+    text = "\0".join(f"{name}={value}" for name, value in options)
+    return layout.goals / "latest" / f"{safe_name(goal)}-{blake3_bytes(text.encode()).hex[:16]}"
 
 
 def _parse(document: dict[str, Any]) -> Goal:
@@ -63,8 +90,13 @@ def _parse(document: dict[str, Any]) -> Goal:
         output=Digest.parse(text(document, "output")),
         closure=tuple(
             ClosureItem(
-                text(item, "name"), text(item, "version"), text(item, "origin"), Digest.parse(text(item, "digest"))
+                text(item, "name"),
+                text(item, "version"),
+                text(item, "origin"),
+                Digest.parse(text(item, "digest")),
+                Digest.parse(text(item, "derivation")) if item.get("derivation") is not None else None,
             )
             for item in document["closure"]
         ),
+        finished=number(document, "finished") if "finished" in document else 0.0,
     )

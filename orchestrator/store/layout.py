@@ -3,12 +3,14 @@
 schema                              the layout's number
 objects/<hex>/{tree/,manifest.json} immutable, read-only
 realisations/<key>.json             derivation and build keys -> output; latest/ holds hints by name
-checks/<key>.json, goals/<key>.json
+checks/<key>.json
+goals/<key>.json                    finished goals; latest/ holds hints by goal and options
 sources/sha256/<hex>, <hex>.json    a file and a note about it; partial/ holds unfinished downloads
 oci/                                one OCI image layout that all images share: oci-layout, index.json, blobs/
 layers/<key>.json                   what a layer became: its blob and diff_id
 elf/<hex>.json                      what the ELF files of an object say about themselves
 images/<key>.json                   images that were assembled and passed their checks; latest/ finds them by name
+builds/<id>.json                    what a run did: its steps, when, how long
 answers/<question>                  what commands with nothing to do printed, and what made it so; all may be deleted
 logs/ stage/ locks/ roots/ corrupt/
 failed/                             directories of failed builds and trees that came out different, kept to be looked at
@@ -35,6 +37,7 @@ _DIRECTORIES = (
     "realisations/latest",
     "checks",
     "goals",
+    "goals/latest",
     "sources",
     "sources/sha256",
     "sources/partial",
@@ -45,6 +48,7 @@ _DIRECTORIES = (
     "images",
     "images/latest",
     "answers",
+    "builds",
     "logs",
     "stage",
     "locks",
@@ -101,6 +105,10 @@ class Layout:
     @property
     def answers(self) -> Path:
         return self.root / "answers"
+
+    @property
+    def builds(self) -> Path:
+        return self.root / "builds"
 
     @property
     def logs(self) -> Path:

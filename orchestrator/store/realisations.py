@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from orchestrator.digest import Digest
-from orchestrator.errors import MachineError
 from orchestrator.store.layout import Layout, safe_name
-from orchestrator.store.records import mapping, number, read_record, replace_file, text, write_record
+from orchestrator.store.recent import add_recent, recent_keys
+from orchestrator.store.records import mapping, number, read_record, text, write_record
 
 Kind = Literal["derivation", "build", "check"]
 
@@ -47,11 +46,7 @@ def write_realisation(layout: Layout, realisation: Realisation) -> None:
     """Record the result of a derivation or build key; on the disk when this returns. Raise MachineError."""
     _write(layout, layout.realisations, realisation)
     if realisation.output is not None:
-        hint = _latest(layout, realisation.name, realisation.kind)
-        with suppress(MachineError):  # the next success writes it again
-            key = realisation.key.hex
-            keys = [key, *(other for other in _recent_keys(hint) if other != key)][:RECENT]
-            replace_file(layout, hint, "".join(f"{key}\n" for key in keys).encode())
+        add_recent(layout, _latest(layout, realisation.name, realisation.kind), realisation.key.hex, RECENT)
 
 
 def read_check(layout: Layout, key: Digest) -> Realisation | None:
@@ -67,7 +62,7 @@ def write_check(layout: Layout, check: Realisation) -> None:
 def recent_realisations(layout: Layout, name: str, kind: Kind = "derivation") -> Iterator[Realisation]:
     """The last successes of the recipe `name`, newest first, whatever their options; at most `RECENT`. A hint: some may
     be missing, and outputs may be gone. Raise MachineError only if a record may not be read."""
-    for key in _recent_keys(_latest(layout, name, kind)):
+    for key in recent_keys(_latest(layout, name, kind)):
         found = read_realisation(layout, Digest("blake3", key))
         if found is not None and found.name == name:
             yield found
@@ -76,14 +71,6 @@ def recent_realisations(layout: Layout, name: str, kind: Kind = "derivation") ->
 def latest_realisation(layout: Layout, name: str, kind: Kind = "derivation") -> Realisation | None:
     """The newest of `recent_realisations`, or None."""
     return next(recent_realisations(layout, name, kind), None)
-
-
-def _recent_keys(hint: Path) -> list[str]:
-    try:
-        data = hint.read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return []
-    return [line for line in data.splitlines() if _HEX.fullmatch(line)]
 
 
 def _latest(layout: Layout, name: str, kind: Kind) -> Path:

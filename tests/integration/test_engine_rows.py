@@ -180,7 +180,7 @@ def test_a_damaged_manifest_is_noticed_too(stack: Project) -> None:
 
 
 def test_a_damaged_record_costs_a_look_and_no_more(stack: Project) -> None:
-    for record in (stack.store / "goals").iterdir():
+    for record in (stack.store / "goals").glob("*.json"):
         damage(record)
     assert outcomes(stack.done("build", *BOTH, "--json").document) == NOTHING
     assert stack.build(*BOTH) == NOTHING

@@ -190,7 +190,7 @@ def goal_gone(asked: Asked) -> int:
 
 
 def goal_damaged(asked: Asked) -> int:
-    for record in (asked.cli.store / "goals").iterdir():
+    for record in (asked.cli.store / "goals").glob("*.json"):
         data = bytearray(record.read_bytes())
         data[20] ^= 1
         record.write_bytes(data)
