@@ -150,7 +150,12 @@ class Maker:
             finished=time.time(),
             log=str(log.relative_to(self.layout.root)),
             sandbox=surroundings(cores),
+            origin=node.origin,
+            runtime=self._runtime(node),
         )
+
+    def _runtime(self, node: Node) -> dict[str, str]:
+        return {name: str(self.keys[name]) for name in node.runtime}
 
     def _alias(self, node: Node, made: Realisation) -> None:
         write_realisation(
@@ -166,6 +171,8 @@ class Maker:
                 finished=time.time(),
                 log=made.log,
                 sandbox=made.sandbox,
+                origin=node.origin,
+                runtime=self._runtime(node),
             ),
         )
 

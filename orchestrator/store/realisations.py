@@ -34,6 +34,8 @@ class Realisation:
     finished: float  # seconds since 1970, UTC
     log: str = ""  # path below the store's root
     sandbox: Mapping[str, Any] = field(default_factory=dict)  # what ran it; JSON values
+    origin: str = ""  # of the version; "" in records of before
+    runtime: Mapping[str, str] = field(default_factory=dict)  # its runtime closure then: recipe -> derivation key
 
 
 def read_realisation(layout: Layout, key: Digest) -> Realisation | None:
@@ -99,6 +101,8 @@ def _write(layout: Layout, directory: Path, realisation: Realisation) -> None:
         "finished": realisation.finished,
         "log": realisation.log,
         "sandbox": realisation.sandbox,
+        "origin": realisation.origin,
+        "runtime": dict(realisation.runtime),
     }
     write_record(layout, directory / f"{realisation.key.hex}.json", document)
 
@@ -118,4 +122,6 @@ def _parse(document: dict[str, Any]) -> Realisation:
         finished=number(document, "finished"),
         log=text(document, "log"),
         sandbox=mapping(document, "sandbox"),
+        origin=text(document, "origin") if "origin" in document else "",
+        runtime=mapping(document, "runtime") if "runtime" in document else {},
     )
