@@ -2,6 +2,7 @@
 
 from orchestrator.archive.deb import ControlFile, DebControl, unpack_deb
 from orchestrator.archive.limits import Refusal
-from orchestrator.archive.unpack import check_zip, unpack
+from orchestrator.archive.pack import pack
+from orchestrator.archive.unpack import check_zip, unpack, unpack_tree
 
-__all__ = ["ControlFile", "DebControl", "Refusal", "check_zip", "unpack", "unpack_deb"]
+__all__ = ["ControlFile", "DebControl", "Refusal", "check_zip", "pack", "unpack", "unpack_deb", "unpack_tree"]

@@ -26,6 +26,17 @@ _TARS = {
 }
 _ZIPS = (".zip", ".whl")
 _DEB = ".deb"
+_MAGIC = ((b"\x1f\x8b", ".tar.gz"), (b"BZh", ".tar.bz2"), (b"\xfd7zXZ\0", ".tar.xz"), (b"PK\3\4", ".zip"))
+
+
+def archive_suffix(archive: Path) -> str | None:
+    """What the content of a file says it is: `.zip`, or a tar with its compression; None for anything else."""
+    with archive.open("rb") as file:
+        head = file.read(512)
+    for magic, suffix in _MAGIC:
+        if head.startswith(magic):
+            return suffix
+    return ".tar" if head[257:262] == b"ustar" else None
 
 
 def unpack(archive: Path, destination: Path, *, file_name: str, strip: bool) -> None:
@@ -54,6 +65,15 @@ def unpack(archive: Path, destination: Path, *, file_name: str, strip: bool) -> 
                 unpack_zip(archive, writer, budget, strip=strip)
             else:
                 _unpack_tar(archive, writer, budget, compression=_TARS[suffix], strip=strip)
+
+
+def unpack_tree(archive: Path, destination: Path, *, file_name: str) -> None:
+    """Unpack a source that is pinned by what it unpacks to: its content says which format it has, whatever `file_name`
+    ends in, so that another archive of the same tree will do. Of one that is called a zip no directory is stripped.
+    """
+    suffix = archive_suffix(archive) or ""
+    name = file_name if file_name.endswith(suffix) else f"{file_name.removesuffix('.tar')}{suffix}"
+    unpack(archive, destination, file_name=name, strip=not file_name.endswith(_ZIPS))
 
 
 def _unpack_tar(archive: Path, writer: Writer, budget: Budget, *, compression: str, strip: bool) -> None:

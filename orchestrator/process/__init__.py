@@ -4,6 +4,7 @@ Knows what a process is and nothing of what the programs mean. Every environment
 """
 
 from orchestrator.process.program import Completed, find_program, run_program
+from orchestrator.process.relay import Relay
 from orchestrator.process.stream import Ended, Ending, stream
 
-__all__ = ["Completed", "Ended", "Ending", "find_program", "run_program", "stream"]
+__all__ = ["Completed", "Ended", "Ending", "Relay", "find_program", "run_program", "stream"]

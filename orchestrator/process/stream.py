@@ -69,11 +69,12 @@ def stream(
         finally:
             os.close(write_end)
         try:
-            ending = _follow(process.pid, pipe, on_bytes, _deadline(began, timeout), stop)
+            with _descriptor(os.pidfd_open(process.pid)) as gone:
+                ending = follow(gone, pipe, on_bytes, _deadline(began, timeout), stop)
             if ending is not Ending.ITSELF:
                 _kill(process)
             status = process.wait()
-            _drain(pipe, on_bytes)
+            drain(pipe, on_bytes)
         finally:
             _kill(process)
     return Ended(status=status if status >= 0 else 128 - status, seconds=time.monotonic() - began, ending=ending)
@@ -114,31 +115,30 @@ def _deadline(began: float, timeout: float | None) -> float | None:
     return None if timeout is None else began + timeout
 
 
-def _follow(
-    pid: int, pipe: int, on_bytes: Callable[[bytes], None], deadline: float | None, stop: Event | None
+def follow(
+    gone: int, pipe: int, on_bytes: Callable[[bytes], None], deadline: float | None, stop: Event | None
 ) -> Ending:
-    """Hand output over until the process is gone; say why to end it if it must end before."""
-    with _descriptor(os.pidfd_open(pid)) as gone:
-        poll = select.poll()  # not select(): it refuses descriptors above 1023
-        poll.register(pipe, select.POLLIN)
-        poll.register(gone, select.POLLIN)
-        while True:
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                return Ending.TIMEOUT
-            if stop is not None:
-                if stop.is_set():
-                    return Ending.STOPPED
-                left = _LOOK if left is None else min(left, _LOOK)
-            ready = {number for number, _ in poll.poll(None if left is None else left * 1000)}
-            if pipe in ready:
-                data = os.read(pipe, _CHUNK)
-                if data:
-                    on_bytes(data)
-                    continue  # first all that it said, then its end
-                poll.unregister(pipe)
-            if gone in ready:
-                return Ending.ITSELF
+    """Hand output over until `gone` can be read: the process has ended. Say why to end it if it must end before."""
+    poll = select.poll()  # not select(): it refuses descriptors above 1023
+    poll.register(pipe, select.POLLIN)
+    poll.register(gone, select.POLLIN)
+    while True:
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            return Ending.TIMEOUT
+        if stop is not None:
+            if stop.is_set():
+                return Ending.STOPPED
+            left = _LOOK if left is None else min(left, _LOOK)
+        ready = {number for number, _ in poll.poll(None if left is None else left * 1000)}
+        if pipe in ready:
+            data = os.read(pipe, _CHUNK)
+            if data:
+                on_bytes(data)
+                continue  # first all that it said, then its end
+            poll.unregister(pipe)
+        if gone in ready:
+            return Ending.ITSELF
 
 
 @contextlib.contextmanager
@@ -149,7 +149,7 @@ def _descriptor(number: int) -> Iterator[int]:
         os.close(number)
 
 
-def _drain(pipe: int, on_bytes: Callable[[bytes], None]) -> None:
+def drain(pipe: int, on_bytes: Callable[[bytes], None]) -> None:
     """What was written and not read yet, to the end: a writer that outlived the process is given a little time only."""
     until = time.monotonic() + _PATIENCE
     poll = select.poll()

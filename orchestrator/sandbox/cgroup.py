@@ -1,6 +1,6 @@
 """Memory and process limits through control groups, version 1 or 2, where this user may make one.
 
-A run gets a directory of its own below orch's, one a hierarchy, named after the orch process so that what a killed one
+A run has a directory below orch's, one a hierarchy, named after the orch process so that what a killed one
 left behind is recognised and removed by the next run. Where none can be made the limit is reported as unenforced.
 """
 
@@ -10,7 +10,6 @@ import contextlib
 import itertools
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,7 +35,7 @@ class Hierarchy:
 
 @dataclass(slots=True, kw_only=True)
 class Cage:
-    """The groups of one run. A process joins by writing 0 into each of `joins`."""
+    """The groups of a run. A process joins by writing 0 into each of `joins`."""
 
     folders: dict[Path, int] = field(default_factory=dict)  # directory -> version
     unenforced: tuple[str, ...] = ()
@@ -54,14 +53,17 @@ class Cage:
                     return True
         return False
 
+    def remove(self) -> None:
+        """Remove the groups; nothing runs in them any more."""
+        for folder in self.folders:
+            _remove(folder)
 
-@contextlib.contextmanager
-def cage(limits: Limits, *, proc: Path = Path("/proc")) -> Iterator[Cage]:
-    """Groups with the memory and process limits, removed at the end."""
+
+def make_cage(limits: Limits, *, proc: Path = Path("/proc")) -> Cage:
+    """Groups with the memory and process limits; whoever has them removes them."""
     made = Cage()
     if limits.memory_bytes is None and limits.processes is None:
-        yield made
-        return
+        return made
     places = hierarchies(_read(proc / "self/cgroup"), _read(proc / "self/mountinfo"))
     name = f"{_PREFIX}-{os.getpid()}-{_started(os.getpid())}-{next(_RUNS)}"
     try:
@@ -69,10 +71,10 @@ def cage(limits: Limits, *, proc: Path = Path("/proc")) -> Iterator[Cage]:
             _limit(made, "memory", places.get("memory", ()), name, limits.memory_bytes)
         if limits.processes is not None:
             _limit(made, "processes", places.get("pids", ()), name, limits.processes + _OWN_TASKS)
-        yield made
-    finally:
-        for folder in made.folders:
-            _remove(folder)
+    except BaseException:
+        made.remove()
+        raise
+    return made
 
 
 def hierarchies(membership: str, mounts: str) -> dict[str, tuple[Hierarchy, ...]]:

@@ -1,26 +1,25 @@
-"""Carries out a Spec with bubblewrap: prepares a scratch directory, starts the chain, watches it, says how it ended."""
+"""Carries out a Spec with bubblewrap: prepares what it reads, starts the chain, watches it, says how it ended."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from secrets import token_hex
 from threading import Event
 from typing import BinaryIO
 
 from orchestrator.errors import MachineError
-from orchestrator.process import Ended, Ending, find_program, stream
+from orchestrator.process import Ended, Ending
 from orchestrator.sandbox import bubblewrap
-from orchestrator.sandbox.cgroup import Cage, cage
-from orchestrator.sandbox.diagnosis import check_limits, diagnose
+from orchestrator.sandbox.cgroup import Cage
+from orchestrator.sandbox.diagnosis import diagnose
 from orchestrator.sandbox.output import Output
 from orchestrator.sandbox.seccomp import filter_program
-from orchestrator.sandbox.skeleton import write_skeleton
 from orchestrator.sandbox.spec import Outcome, Spec
+from orchestrator.sandbox.workplace import Workplace, workplace
 
 _NOT_FOUND = "bwrap: execvp "  # said when the command itself is not in the root
 _KILLED = 137
@@ -33,79 +32,55 @@ class Stopped(MachineError):
 
 
 def run(
-    spec: Spec, *, work: Path, log: BinaryIO | Path, on_line: Callable[[str], None], stop: Event | None = None
+    spec: Spec,
+    *,
+    work: Path | Workplace,
+    log: BinaryIO | Path,
+    on_line: Callable[[str], None],
+    stop: Event | None = None,
 ) -> Outcome:
     """Run the Spec's command to its end; nothing of it runs or is mounted afterwards.
 
-    `work`: a directory of the caller's for scratch, left as it was. `log`: gets every byte of stdout and stderr, merged
-    and appended. `on_line`: gets each line, readable. `stop`: when set, everything is killed and Stopped raised.
-    MachineError: the command was never started, or was killed from outside.
+    `work`: what runs share, or for one run alone a directory of the caller's for scratch, left as it was. `log`: gets
+    every byte of stdout and stderr, merged and appended. `on_line`: gets each line, readable. `stop`: when set,
+    everything is killed and Stopped raised. MachineError: the command was never started, or was killed from outside.
     """
     bubblewrap.check(spec)
-    check_limits()
     with ExitStack() as stack:
-        scratch = stack.enter_context(_scratch(work))
-        limits = stack.enter_context(cage(spec.limits))
+        if isinstance(work, Path):
+            work = stack.enter_context(workplace(work.resolve() / f"sandbox-{token_hex(6)}"))
+        launcher = stack.enter_context(work.launcher(spec.limits))
         file = stack.enter_context(log.open("ab", buffering=0)) if isinstance(log, Path) else log
-        argv = _prepare(spec, scratch, limits)
-        output = Output(file, on_line)
-        ended = stream(
-            argv,
-            env=bubblewrap.CHAIN_ENVIRONMENT,
-            cwd=scratch,
-            on_bytes=output,
-            timeout=spec.limits.seconds,
-            stop=stop,
+        options = bubblewrap.options(spec, place=work.folder, masks=work.masks(spec))
+        order = bubblewrap.order(
+            spec,
+            bwrap=work.bwrap,
+            place=work.folder,
+            lower_names=work.lower_names(spec),
+            processes=_process_rlimit(spec, launcher.cage),
         )
+        status = _memory(stack, b"")
+        descriptors = (
+            _memory(stack, json.dumps(order).encode()),
+            _memory(stack, b"".join(os.fsencode(option) + b"\0" for option in options)),
+            _memory(stack, filter_program(os.uname().machine, as_root=spec.as_root)),
+            status,
+        )
+        output = Output(file, on_line)
+        ended = launcher.relay.run(descriptors, on_bytes=output, timeout=spec.limits.seconds, stop=stop)
         output.close()
-        return _outcome(ended, _exit_status(scratch / "status"), limits, list(output.last))
+        return _outcome(ended, _exit_status(status), launcher.cage, list(output.last))
 
 
-@contextmanager
-def _scratch(work: Path) -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="sandbox-", dir=work.resolve()))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def programs() -> bubblewrap.Programs:
-    """Where the chain's programs are; MachineError names the first that is missing and its package."""
-    find_program("mount", path=bubblewrap.CHAIN_ENVIRONMENT["PATH"])  # START calls it by name
-    names = bubblewrap.Programs.__dataclass_fields__
-    return bubblewrap.Programs(**{name: find_program(name) for name in names})
-
-
-def _prepare(spec: Spec, scratch: Path, limits: Cage) -> tuple[str, ...]:
-    """Write all that the chain reads; its command line."""
-    lowers = tuple(dict.fromkeys(spec.lowers))  # a tree named twice is refused by the kernel
-    names: tuple[str, ...] = ()
-    if lowers:
-        names = bubblewrap.short_names(len(lowers) + 1)
-        for folder in ("root", "lower"):  # write_skeleton makes its own
-            (scratch / folder).mkdir()
-        own_users = spec.user is not None
-        write_skeleton(scratch / "skeleton", binds=spec.binds, lowers=lowers, own_users=own_users)
-        for name, target in zip(names, (scratch / "skeleton", *lowers), strict=True):
-            (scratch / "lower" / name).symlink_to(target.absolute())
-    releases = bubblewrap.RELEASES if spec.old_kernel_release else ()
-    masks = tuple(mask for mask in (*bubblewrap.MASKED, bubblewrap.BOOT_ID, *releases) if Path(mask).exists())
-    options = bubblewrap.options(spec, run=scratch, masks=masks)
-    (scratch / "options").write_bytes(b"".join(os.fsencode(option) + b"\0" for option in options))
-    (scratch / "filter").write_bytes(filter_program(os.uname().machine, as_root=spec.as_root))
-    (scratch / "joins").write_text("".join(f"{join}\n" for join in limits.joins), encoding="utf-8")
-    (scratch / "boot_id").write_text(bubblewrap.NO_BOOT_ID, encoding="ascii")
-    (scratch / "release").write_text(bubblewrap.OLD_RELEASE, encoding="ascii")
-    (scratch / "empty").touch()
-    return bubblewrap.chain(
-        spec,
-        programs(),
-        orch=os.getpid(),
-        run=scratch,
-        lower_names=names,
-        processes=_process_rlimit(spec, limits),
-    )
+def _memory(stack: ExitStack, data: bytes) -> int:
+    """A file without a name that holds `data`; a descriptor that reads it from its start."""
+    descriptor = os.memfd_create("orch-sandbox")
+    stack.callback(os.close, descriptor)
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 def _process_rlimit(spec: Spec, limits: Cage) -> int | None:
@@ -120,11 +95,10 @@ def _kernel() -> tuple[int, ...]:
     return tuple(int(part) for part in os.uname().release.split(".")[:2] if part.isdecimal())
 
 
-def _exit_status(report: Path) -> int | None:
+def _exit_status(report: int) -> int | None:
     """What bubblewrap reported of the command; None when it was never started, or bubblewrap itself was killed."""
-    if not report.exists():
-        return None
-    for line in report.read_text(encoding="ascii", errors="replace").splitlines():
+    said = os.pread(report, 1 << 16, 0).decode("ascii", "replace")
+    for line in said.splitlines():
         try:
             status = json.loads(line).get("exit-code")
         except ValueError:  # cut short by a kill

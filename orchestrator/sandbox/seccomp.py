@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import struct
 from dataclasses import dataclass
+from functools import cache
 
 from orchestrator.errors import MachineError
 
@@ -45,6 +46,7 @@ _MACHINES = {
 }
 
 
+@cache
 def filter_program(machine: str, *, as_root: bool) -> bytes:
     """The filter for `machine` (as `uname -m` says it)."""
     known = _MACHINES.get(machine)

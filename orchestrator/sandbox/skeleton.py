@@ -49,7 +49,7 @@ FILES = {
 USERS = ("/etc/group", "/etc/nsswitch.conf", "/etc/passwd")
 
 
-def write_skeleton(top: Path, *, binds: tuple[Bind, ...], lowers: tuple[Path, ...], own_users: bool = False) -> None:
+def write_skeleton(top: Path, *, binds: tuple[Bind, ...], own_users: bool = False) -> None:
     """Make the tree at `top`, with a mount point for each bind; every time in it is the build's fixed date.
 
     With `own_users` the root's own users and groups are seen, not the build's.
@@ -57,7 +57,6 @@ def write_skeleton(top: Path, *, binds: tuple[Bind, ...], lowers: tuple[Path, ..
     folders = set(DIRECTORIES)
     files = {path: text for path, text in FILES.items() if not (own_users and path in USERS)}
     for bind in binds:
-        _refuse_link_on_the_way(bind.inside, lowers)
         if bind.host.is_dir():
             folders.add(bind.inside)
         else:
@@ -78,8 +77,9 @@ def _host(top: Path, inside: str) -> Path:
     return top / inside.lstrip("/")
 
 
-def _refuse_link_on_the_way(inside: str, lowers: tuple[Path, ...]) -> None:
-    """A real directory on top of a symbolic link (/lib on a merged /usr) would hide all that is behind the link."""
+def refuse_link_on_the_way(inside: str, lowers: tuple[Path, ...]) -> None:
+    """Raise MachineError for a link on the way to `inside` in one of the trees: a real directory on top of a symbolic
+    link (/lib on a merged /usr) would hide all that is behind the link."""
     for place in (inside, *map(str, PurePosixPath(inside).parents)):
         for lower in lowers:
             if _host(lower, place).is_symlink():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from itertools import islice, takewhile
 from pathlib import Path
 
 from orchestrator.errors import BuildFailed, MachineError, OrchError
@@ -16,31 +17,66 @@ _LOW_SPACE = 32 << 20  # bytes; a disk this full makes any write fail soon
 
 _ERROR = re.compile(
     r"(\berror\b[: ]|\bfatal\b|^E: |undefined reference|cannot find -l|No such file or directory|not found$"
-    r"|Traceback \(most recent|\*\*\* .*(Error|Stop)|Assertion|Segmentation fault|Permission denied"
+    r"|\*\*\* .*(Error|Stop)|Assertion|Segmentation fault|Permission denied"
     r"|Read-only file system)",
     re.IGNORECASE,
 )
 _NOT_ERROR = re.compile(
     r"(checking (for|whether|if)|-Werror|no error|0 errors|error\.(c|h|o|lo)\b|strerror|perror)", re.IGNORECASE
 )
+_TRACEBACK = "Traceback (most recent call last):"
+_BELOW = 3  # lines below an error line that belong to it, such as a compiler's picture of the place
 _NO_SPACE = "No space left on device"
 
 
 class StepFailed(BuildFailed):
     """A build or check that failed, with what its log says."""
 
-    def __init__(self, what: str, *, log: Path, why: str, hint: str, first_error: str, tail: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        log: Path,
+        why: str,
+        hint: str,
+        first_error: str,
+        tail: tuple[str, ...],
+        below_first: tuple[str, ...] = (),
+        command: str = "",
+    ) -> None:
         super().__init__(what, where=str(log), why=why, hint=hint)
         self.log = log
         self.first_error = first_error
+        self.below_first = below_first  # the lines of the log that explain the first error
         self.tail = tail
+        self.command = command  # what shows the whole log
 
 
 def first_error(lines: Iterable[str]) -> str:
     """The first line that looks like an error, or an empty string."""
-    for line in lines:
+    return first_error_lines(lines)[0]
+
+
+def first_error_lines(lines: Iterable[str]) -> tuple[str, tuple[str, ...]]:
+    """The first line that is an error, and lines below it that belong to it. Of a Python traceback the error is its
+    last line."""
+    rest = iter(lines)
+    for line in rest:
+        if _TRACEBACK in line:
+            return _raised(rest, line.index(_TRACEBACK)) or line.strip(), ()
         if _ERROR.search(line) and not _NOT_ERROR.search(line):
-            return line.strip()
+            below = list(islice(rest, _BELOW))
+            indented = takewhile(lambda text: text[:1].isspace() and text.strip(), below)
+            return line.strip(), tuple(text.rstrip() for text in indented)
+    return "", ()
+
+
+def _raised(rest: Iterable[str], column: int) -> str:
+    """What ends a traceback whose first line begins at `column`: the next line that is not indented more."""
+    for line in rest:
+        text = line[column:]
+        if text.strip() and not text[:1].isspace():
+            return text.strip()
     return ""
 
 
@@ -89,11 +125,14 @@ def failure(
         hint += f"; its directory was kept: {kept}"
     elif may_keep:
         hint += "; to look inside, run again with --keep-failed"
+    first, below = first_error_lines(lines)
     return StepFailed(
         f"{step} failed",
         log=log,
         why=status,
         hint=hint,
-        first_error=first_error(lines),
+        first_error=first,
+        below_first=below,
         tail=tail,
+        command=f"orch log {show}",
     )

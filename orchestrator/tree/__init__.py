@@ -1,12 +1,19 @@
 """Directory trees as values: walk one, hash it, seal it, compare it, remove it. Knows nothing of the store or of
-recipes."""
+recipes.
 
-from orchestrator.tree.check import check_tree, differences
-from orchestrator.tree.failure import disk, machine_error
-from orchestrator.tree.manifest import Entry, Manifest
-from orchestrator.tree.remove import remove_tree
-from orchestrator.tree.scan import scan
-from orchestrator.tree.seal import SEALED_MTIME, seal
+Each name is imported when it is first asked for: a question needs few of them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.tree.check import check_tree, differences
+    from orchestrator.tree.failure import disk, machine_error
+    from orchestrator.tree.manifest import Entry, Manifest
+    from orchestrator.tree.remove import remove_tree
+    from orchestrator.tree.scanning import scan
+    from orchestrator.tree.sealing import SEALED_MTIME, seal
 
 __all__ = [
     "SEALED_MTIME",
@@ -20,3 +27,21 @@ __all__ = [
     "scan",
     "seal",
 ]
+
+_MODULES = {
+    "check": ("check_tree", "differences"),
+    "failure": ("disk", "machine_error"),
+    "manifest": ("Entry", "Manifest"),
+    "remove": ("remove_tree",),
+    "scanning": ("scan",),
+    "sealing": ("SEALED_MTIME", "seal"),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+if not TYPE_CHECKING:  # which would take any name for one of this room
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return value

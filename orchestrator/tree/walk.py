@@ -40,13 +40,14 @@ def opened(root: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def walk(root: int, failed: Failed) -> Iterator[Found]:
-    """Everything below the directory that `root` is open on, parents first, otherwise in no order."""
+def walk(root: int, failed: Failed, leave_out: frozenset[str] = frozenset()) -> Iterator[Found]:
+    """Everything below the directory that `root` is open on, but what has a name in `leave_out`: parents first,
+    otherwise in no order."""
     pending = [Found("", os.fstat(root))]
     while pending:
         here = pending.pop()
         try:
-            found = _list(root, here)
+            found = [child for child in _list(root, here) if child.path.rpartition("/")[2] not in leave_out]
         except OSError as error:
             failed(here.path, error)
             continue

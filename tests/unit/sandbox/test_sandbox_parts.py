@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import MachineError
-from orchestrator.sandbox.cgroup import Hierarchy, cage, hierarchies
+from orchestrator.sandbox.cgroup import Hierarchy, hierarchies, make_cage
 from orchestrator.sandbox.diagnosis import check_limits, diagnose
 from orchestrator.sandbox.output import Output, readable
-from orchestrator.sandbox.skeleton import write_skeleton
+from orchestrator.sandbox.skeleton import refuse_link_on_the_way, write_skeleton
 from orchestrator.sandbox.spec import SOURCE_DATE_EPOCH, Bind, Limits
 
 
@@ -21,7 +21,7 @@ def test_skeleton(tmp_path: Path) -> None:
     lower.mkdir()
     file.touch()
     binds = (Bind(host=lower, inside="/opt/tree"), Bind(host=file, inside="/usr/lib/x.so"))
-    write_skeleton(top, binds=binds, lowers=(lower,))
+    write_skeleton(top, binds=binds)
     found = sorted(str(path.relative_to(top)) for path in top.rglob("*"))
     assert found == [
         *("build", "dev", "etc", "etc/group", "etc/hostname", "etc/hosts", "etc/nsswitch.conf", "etc/passwd"),
@@ -39,7 +39,7 @@ def test_a_mount_point_behind_a_link_is_refused(tmp_path: Path) -> None:
     lower.mkdir()
     (lower / "lib").symlink_to("usr/lib")
     with pytest.raises(MachineError) as caught:
-        write_skeleton(tmp_path / "top", binds=(Bind(host=tmp_path, inside="/lib/x"),), lowers=(lower,))
+        refuse_link_on_the_way("/lib/x", (lower,))
     assert caught.value.why == "/lib is a symbolic link there"
 
 
@@ -107,13 +107,13 @@ def test_limits_that_cannot_be_had_are_named(tmp_path: Path) -> None:
     (tmp_path / "self").mkdir()
     (tmp_path / "self/cgroup").write_text("0::/\n")
     (tmp_path / "self/mountinfo").write_text(f"26 25 0:23 / {folder} rw - cgroup2 cgroup2 rw\n")
-    with cage(Limits(memory_bytes=1, processes=1), proc=tmp_path) as made:
-        assert made.unenforced == ("memory", "processes")
-        assert made.joins == ()
-        assert not made.out_of_memory()
+    made = make_cage(Limits(memory_bytes=1, processes=1), proc=tmp_path)
+    assert made.unenforced == ("memory", "processes")
+    assert made.joins == ()
+    assert not made.out_of_memory()
+    made.remove()
     assert list(folder.iterdir()) == []
-    with cage(Limits(), proc=tmp_path) as made:
-        assert made.unenforced == ()
+    assert make_cage(Limits(), proc=tmp_path).unenforced == ()
 
 
 @pytest.mark.parametrize(

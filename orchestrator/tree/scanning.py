@@ -22,8 +22,11 @@ _SPECIAL = {
 }
 
 
-def scan(root: Path, *, allow_setuid: frozenset[str] = frozenset()) -> Manifest:
+def scan(
+    root: Path, *, allow_setuid: frozenset[str] = frozenset(), leave_out: frozenset[str] = frozenset()
+) -> Manifest:
     """The manifest of the tree at `root`. Owner is recorded as 0:0, no xattr is recorded, the tree is left as it is.
+    What has a name in `leave_out` is not looked at, wherever it lies.
 
     `allow_setuid` holds paths (with or without a leading '/') that keep setuid and setgid bits. On other directories
     these bits are dropped in silence: they come from the directory that the tree was made in. Raise RecipeError,
@@ -38,7 +41,7 @@ def scan(root: Path, *, allow_setuid: frozenset[str] = frozenset()) -> Manifest:
             _refuse_unreadable(root, "its top directory", top)
     with disk("read", root), opened(root) as descriptor:
         found = []
-        for item in walk(descriptor, _refuse):
+        for item in walk(descriptor, _refuse, leave_out):
             _inspect(root, descriptor, item, allowed)  # before the walk enters it
             found.append(item)
         digests = hash_files(descriptor, [item for item in found if stat.S_ISREG(item.stat.st_mode)], _refuse)

@@ -1,0 +1,189 @@
+"""A small program, not a module of orch: starts bubblewrap, one run after the other, in namespaces of its own.
+
+    python -I -S launcher.py SOCKET GROUP...
+
+It joins the control groups once, because that takes the kernel 10 ms, and what it starts is in them. In the place of
+six programs (unshare, setpriv, sh, mount, ...) it makes the system calls itself: to start a program costs 1 ms each.
+
+An order is one byte on the socket and five descriptors: what is to be done (JSON), bubblewrap's options, its filter,
+its status, and where output goes. The answer is the status. Anything else that comes meanwhile means: kill it. When
+the other end is closed, orch is gone, and so is all this.
+
+The outer user namespace mounts the merged root, in a mount namespace that ends with the run: nothing can stay mounted.
+Bubblewrap is the first process of the outer pid namespace: when that is gone the kernel has killed and reaped all in
+it, before orch hears of the end.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+
+TYPE_CHECKING = False  # to import typing takes as long as the rest
+if TYPE_CHECKING:
+    from typing import Any
+
+    Order = dict[str, Any]  # as bubblewrap.order makes it
+
+CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x20000, 0x10000000, 0x20000000
+CLONE = {"x86_64": 56, "aarch64": 220}
+MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
+MS_KEPT = {os.ST_NOSUID: 2, os.ST_NODEV: 4, os.ST_NOEXEC: 8, os.ST_NOATIME: 1024, os.ST_NODIRATIME: 2048,
+           os.ST_RELATIME: 1 << 21}  # fmt: skip
+PR_SET_PDEATHSIG = 1
+UNAME26 = 0x20000
+LIMITS = {  # soft limits; diagnosis.check_limits was asked
+    resource.RLIMIT_NOFILE: 1024,
+    resource.RLIMIT_STACK: 8192 << 10,
+    resource.RLIMIT_FSIZE: resource.RLIM_INFINITY,
+    resource.RLIMIT_CPU: resource.RLIM_INFINITY,
+    resource.RLIMIT_DATA: resource.RLIM_INFINITY,
+    resource.RLIMIT_AS: resource.RLIM_INFINITY,
+}
+
+# Not CDLL: that lets go of the interpreter's lock, and a child would have to get it back.
+libc = ctypes.PyDLL(None, use_errno=True)
+
+
+def call(what: str, result: int) -> int:
+    """The result of a call of libc; OSError, which begins with what failed."""
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
+
+
+def mount(source: str | None, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
+    names = [None if name is None else os.fsencode(name) for name in (source, target, kind)]
+    data = None if options is None else os.fsencode(options)
+    call(f"mount: {kind or target}", libc.mount(*names, ctypes.c_ulong(flags), data))
+
+
+def write(path: str, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
+
+
+def become(order: Order, uid: int, gid: int) -> None:
+    """What is done in the new namespaces, up to the start of bubblewrap."""
+    os.setsid()
+    write("/proc/self/setgroups", "deny")
+    write("/proc/self/uid_map", f"0 {uid} 1")
+    write("/proc/self/gid_map", f"0 {gid} 1")
+    mount(None, "/", None, MS_REC | MS_PRIVATE)
+    if order["cpus"]:
+        os.sched_setaffinity(0, order["cpus"])
+    if order["old_kernel_release"]:
+        call("personality", libc.personality(ctypes.c_ulong(libc.personality(0xFFFFFFFF) | UNAME26)))
+    if order["processes"]:  # inside the user namespace, whose own processes are then counted
+        resource.setrlimit(resource.RLIMIT_NPROC, (order["processes"], order["processes"]))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for number, soft in LIMITS.items():
+        resource.setrlimit(number, (soft, resource.getrlimit(number)[1]))
+    os.umask(0o022)
+    if os.access("/proc/sys/user/max_user_namespaces", os.W_OK):
+        write("/proc/sys/user/max_user_namespaces", str(order["users"]))
+    # A build started by the real root owns the host's device nodes and could chmod them.
+    mount("/dev", "/dev", None, MS_BIND | MS_REC)
+    kept = sum(flag for seen, flag in MS_KEPT.items() if os.statvfs("/dev").f_flag & seen)
+    mount(None, "/dev", None, MS_REMOUNT | MS_BIND | MS_RDONLY | kept)
+    if order["lowers"]:
+        os.chdir(order["place"] + "/lower")
+        mount("overlay", order["place"] + "/root", "overlay", MS_RDONLY, "lowerdir=" + order["lowers"])
+    os.chdir(order["place"])
+
+
+def child(order: Order, descriptors: list[int], alive: tuple[int, int], uid: int, gid: int) -> None:
+    """Never returns: becomes bubblewrap, or says why it could not."""
+    options, filter_, status, output = descriptors
+    try:
+        for number in (0, 1, 2):
+            os.dup2(output if number else os.open("/dev/null", os.O_RDONLY), number)
+        os.close(output)
+        call("prctl", libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
+        os.close(alive[1])
+        try:
+            os.read(alive[0], 1)  # the end: whoever started this was gone before the signal was asked for
+            os._exit(125)
+        except BlockingIOError:
+            pass
+        become(order, uid, gid)
+        for number in (options, filter_, status):
+            os.set_inheritable(number, True)
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            signal.signal(number, signal.SIG_DFL)  # what the caller ignores, a build does not
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        read = ("--args", str(options), "--seccomp", str(filter_), "--json-status-fd", str(status))
+        os.execve(order["bwrap"], ["bwrap", *read, "--", *order["command"]], order["environment"])
+    except BaseException as error:
+        os.write(2, f"{getattr(error, 'strerror', None) or error}\n".encode())
+    finally:
+        os._exit(126)
+
+
+def start(order: Order, descriptors: list[int], alive: tuple[int, int]) -> int:
+    uid, gid = os.geteuid(), os.getegid()
+    flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | signal.SIGCHLD
+    pid = libc.syscall(CLONE[os.uname().machine], ctypes.c_ulong(flags), None, None, None, None)
+    if pid == 0:
+        child(order, descriptors, alive, uid, gid)
+    return call("unshare: new namespaces", pid)
+
+
+def carry_out(server: socket.socket, fds: list[int], alive: tuple[int, int]) -> bool:
+    """Do one order; whether there may be another."""
+    order_fd, *descriptors = fds
+    try:
+        with os.fdopen(order_fd, "rb") as file:
+            order = json.loads(file.read())
+        pid = start(order, descriptors, alive)
+    except OSError as error:
+        os.write(descriptors[-1], f"{error.strerror}\n".encode())
+        server.send(b"126")
+        return True
+    finally:
+        for number in descriptors:
+            os.close(number)
+    gone = os.pidfd_open(pid)
+    there = True
+    poll = select.poll()
+    poll.register(gone, select.POLLIN)
+    poll.register(server, select.POLLIN)
+    while not any(number == gone for number, _ in poll.poll()):
+        if not server.recv(16):
+            there = False
+            poll.unregister(server)
+        os.kill(pid, signal.SIGKILL)
+    os.close(gone)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if there:
+        server.send(b"%d" % (status if status >= 0 else 128 - status))
+    return there
+
+
+def main() -> None:
+    server = socket.socket(fileno=int(sys.argv[1]))
+    server.set_inheritable(False)
+    for group in sys.argv[2:]:
+        write(group, "0")
+    alive = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    there = True
+    while there:
+        data, fds, _, _ = socket.recv_fds(server, 16, 5)
+        if not data:
+            break
+        if len(fds) == 5:  # else it was too late to kill what had ended
+            there = carry_out(server, fds, alive)
+
+
+if __name__ == "__main__":
+    main()

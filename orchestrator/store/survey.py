@@ -1,0 +1,167 @@
+"""What may go: everything that no root keeps, by kind, with its size and when it was used last. Reads only.
+
+| kind | goes when |
+|---|---|
+| object | no root keeps it |
+| source | nothing that is kept was made of it, or it is a wheel whose tree is kept; not within a week of its coming |
+| blob | no image that is kept has it |
+| log | it is older than 30 days and not among the last 10 of its step |
+| failed | a week old: directories of failed builds, trees that came out different |
+| download | a week old: broken off and never gone on with |
+| corrupt | 30 days old |
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from orchestrator.store.held import Thing
+from orchestrator.store.index import Index
+from orchestrator.store.keep import Root
+from orchestrator.store.layout import Layout
+from orchestrator.tree import disk
+
+Kind = Literal["object", "source", "blob", "log", "failed", "download", "corrupt"]
+_DAY = 86400.0
+_LOGS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """Something that no root keeps."""
+
+    kind: Kind
+    path: Path
+    label: str  # what a person calls it
+    bytes: int
+    used: float  # seconds since 1970
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What is kept, and by what; what may go; how much there is, in bytes."""
+
+    roots: tuple[Root, ...]
+    kept: Mapping[str, str]  # hex of an object, blob or source -> `image sglang-cu12 -> nixl`
+    candidates: tuple[Candidate, ...]
+    total: int
+    sizes: Mapping[str, int]  # hex of an object or blob -> bytes
+
+
+def survey(layout: Layout, index: Index, roots: Sequence[Root], held: Mapping[Thing, set[str]]) -> Survey:
+    """Look at all of a store. Raise MachineError if it may not be read."""
+    now = time.time()
+    with disk("read", layout.root):
+        kept = _kept(roots, held)
+        sizes = {name: size.bytes for name, size in index.sizes().items()}
+        blobs = _files(layout.oci / "blobs" / "sha256")
+        sources = {name: one for name, one in _files(layout.sources).items() if len(name) == 64}
+        needed = _needed_sources(index, kept)
+        candidates = [
+            *_objects(layout, index, kept, sizes),
+            *(
+                Candidate(kind="blob", path=path, label="layer", bytes=size, used=used)
+                for name, (path, size, used) in blobs.items()
+                if name not in kept
+            ),
+            *_sources(sources, needed, held["source"], now),
+            *_logs(layout, now),
+            *_aged("failed", layout.failed, now - 7 * _DAY),
+            *_aged("download", layout.partial, now - 7 * _DAY),
+            *_aged("corrupt", layout.corrupt, now - 30 * _DAY),
+        ]
+    files = {name: size for name, (_, size, _) in (blobs | sources).items()}
+    others = sum(one.bytes for one in candidates if one.kind not in ("object", "blob", "source"))
+    return Survey(
+        roots=tuple(roots),
+        kept=kept | {name: why for name, why in needed.items() if name in sources},
+        candidates=tuple(candidates),
+        total=sum(sizes.values()) + sum(files.values()) + others,
+        sizes=sizes | files,
+    )
+
+
+def _kept(roots: Sequence[Root], held: Mapping[Thing, set[str]]) -> dict[str, str]:
+    kept: dict[str, str] = {}
+    for root in roots:
+        for names in (root.objects, root.blobs):
+            for name, label in names.items():
+                if name not in kept:
+                    kept[name] = root.label if root.label.endswith(f" {label}") else f"{root.label} -> {label}"
+    for kind in ("object", "blob"):
+        kept.update(dict.fromkeys(held[kind] - kept.keys(), "a running command"))
+    return kept
+
+
+def _objects(layout: Layout, index: Index, kept: Mapping[str, str], sizes: Mapping[str, int]) -> Iterator[Candidate]:
+    with os.scandir(layout.objects) as entries:
+        dead = [entry for entry in entries if entry.name not in kept]
+    labels = index.labels() if dead else {}
+    for entry in dead:
+        label = labels.get(entry.name, "unknown")
+        used = entry.stat(follow_symlinks=False).st_mtime
+        yield Candidate(kind="object", path=Path(entry.path), label=label, bytes=sizes.get(entry.name, 0), used=used)
+
+
+def _files(directory: Path) -> dict[str, tuple[Path, int, float]]:
+    """The files in a directory: path, bytes, time."""
+    found = {}
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                facts = entry.stat(follow_symlinks=False)
+                found[entry.name] = (Path(entry.path), facts.st_size, facts.st_mtime)
+    except FileNotFoundError:
+        pass
+    return found
+
+
+def _needed_sources(index: Index, kept: Collection[str]) -> dict[str, str]:
+    """The sources of what is kept, by hash, with what needs them. A wheel's archive is not: its tree says all of it."""
+    needed: dict[str, str] = {}
+    for facts in index.facts("build"):
+        if facts.output in kept and facts.builder != "wheel":
+            for _, name in facts.sources:
+                needed.setdefault(name, f"source of {facts.name} {facts.version}")
+    return needed
+
+
+def _sources(
+    sources: Mapping[str, tuple[Path, int, float]], needed: Mapping[str, str], held: set[str], now: float
+) -> Iterator[Candidate]:
+    for name, (path, size, came) in sources.items():
+        if name not in needed and name not in held and came < now - 7 * _DAY:
+            yield Candidate(kind="source", path=path, label=name[:12], bytes=size, used=came)
+
+
+def _logs(layout: Layout, now: float) -> Iterator[Candidate]:
+    for home in sorted(layout.logs.glob("*")):
+        files = sorted(_files(home).items(), reverse=True)
+        for name, (path, size, used) in files[_LOGS:]:
+            if used < now - 30 * _DAY:
+                yield Candidate(kind="log", path=path, label=f"{home.name}/{name}", bytes=size, used=used)
+
+
+def _aged(kind: Kind, directory: Path, limit: float) -> Iterator[Candidate]:
+    for name, (path, size, used) in _files(directory).items():
+        if used < limit:
+            size = sum(file.lstat().st_size for file in path.rglob("*")) if path.is_dir() else size
+            yield Candidate(kind=kind, path=path, label=name, bytes=size, used=used)
+
+
+def exclusive(roots: Sequence[Root], sizes: Mapping[str, int]) -> list[tuple[Root, int]]:
+    """What dropping each root alone would free, in bytes, the most first."""
+    owners: dict[str, int] = defaultdict(int)
+    for root in roots:
+        for name in {*root.objects, *root.blobs}:
+            owners[name] += 1
+    freed = [
+        (root, sum(sizes.get(name, 0) for name in {*root.objects, *root.blobs} if owners[name] == 1)) for root in roots
+    ]
+    return sorted(freed, key=lambda pair: -pair[1])
