@@ -12,20 +12,23 @@ from typing import Any
 
 from orchestrator.digest.digest import Digest, blake3_bytes
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _LEAVES = frozenset({str, int, bool, type(None)})  # a manifest has hundreds of thousands: no place is spelt for these
+_CONTAINERS = frozenset({dict, list, tuple})
 
 
 def _check(value: Any, at: str) -> None:
     if value is None or isinstance(value, str | bool | int):
         return
-    if isinstance(value, Mapping):
+    if type(value) is dict or isinstance(value, Mapping):
         for name, child in value.items():
             if not isinstance(name, str):
                 raise TypeError(f"{at}: a name in a canonical document is a string, not {type(name).__name__}")
-            if type(child) not in _LEAVES:
+            kind = type(child)
+            if kind not in _LEAVES and (child or kind not in _CONTAINERS):
                 _check(child, f"{at}.{name}")
         return
-    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+    if type(value) in (list, tuple) or (isinstance(value, Sequence) and not isinstance(value, bytes | bytearray)):
         for index, child in enumerate(value):
             if type(child) not in _LEAVES:
                 _check(child, f"{at}[{index}]")
@@ -36,8 +39,7 @@ def _check(value: Any, at: str) -> None:
 def canonical_json(document: Mapping[str, Any]) -> bytes:
     """The canonical bytes of `document`; raise TypeError for a float, bytes or a non-string name."""
     _check(document, "$")
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8")
+    return _ENCODER.encode(document).encode("utf-8")
 
 
 def key_of(document: Mapping[str, Any]) -> Digest:

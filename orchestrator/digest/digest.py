@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,5 +72,7 @@ def blake3_file(path: Path, size: int | None = None) -> Digest:
 
 def sha256_file(path: Path) -> Digest:
     """SHA-256 of a regular file's content."""
+    import hashlib  # with it comes OpenSSL: not for a question
+
     with path.open("rb") as file:
         return Digest("sha256", hashlib.file_digest(file, "sha256").hexdigest())

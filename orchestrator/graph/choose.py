@@ -1,13 +1,15 @@
 """Which version of each recipe a graph has, and so which inputs. Pure.
 
 A version is chosen by `--set NAME.version`, else by a chosen dependent that brings one, else by the order in the recipe
-(of the preferred origin first), among those that exist under the options.
+(of the preferred origin first), among those that exist under the options. One that nobody here has built (`unproven`)
+is not chosen by order alone while another is there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from orchestrator.errors import RecipeError
 from orchestrator.graph.options import ORIGIN, VERSION, Settings
@@ -15,16 +17,14 @@ from orchestrator.recipe.model import Parts, Recipe, Version
 from orchestrator.recipe.parse import suggestion
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Input:
+class Input(NamedTuple):
     """A recipe named as an input, and the field that names it."""
 
     name: str
     field: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Brought:
+class Brought(NamedTuple):
     """A version that a chosen recipe brings, and who brings it."""
 
     version: str
@@ -38,6 +38,8 @@ class Choice:
 
     recipe: Recipe
     version: str
+    entry: Version
+    parts: Parts
     why: str
     options: tuple[tuple[str, str], ...]
     build: tuple[Input, ...]
@@ -51,14 +53,6 @@ class Choice:
     @property
     def label(self) -> str:
         return f"{self.recipe.name} {self.version}"
-
-    @property
-    def entry(self) -> Version:
-        return self.recipe.versions[self.version]
-
-    @property
-    def parts(self) -> Parts:
-        return self.recipe.parts[self.entry.origin]
 
     @property
     def is_base(self) -> bool:
@@ -118,7 +112,8 @@ class Chooser:
         for version in there:
             if recipe.versions[version].origin == origin:
                 return version, f"the first of origin {origin}"
-        return there[0], "the first listed"
+        proven = [version for version in there if recipe.versions[version].unproven is None]
+        return (proven or there)[0], "the first listed"
 
     def choose(self, recipe: Recipe, brought: Brought | None) -> Choice:
         """The choice for `recipe`; RecipeError if what was asked for cannot be."""
@@ -133,22 +128,24 @@ class Chooser:
         parts = recipe.parts[entry.origin]
         field = parts.inputs_field
         options = tuple((name, self.option(recipe, name)) for name in entry.reading)
-        build = [Input(name=name, field=f"{field}.build") for name in parts.inputs.build]
-        runtime = [Input(name=name, field=f"{field}.runtime") for name in parts.inputs.runtime]
+        build = [Input(name, f"{field}.build") for name in parts.inputs.build]
+        runtime = [Input(name, f"{field}.runtime") for name in parts.inputs.runtime]
         for name, value in options:
             if name in recipe.options:
                 at = f"options.{name}.values.{value}"
                 adds = recipe.options[name].values[value]
-                build += [Input(name=added, field=f"{at}.build") for added in adds.build]
-                runtime += [Input(name=added, field=f"{at}.runtime") for added in adds.runtime]
+                build += [Input(added, f"{at}.build") for added in adds.build]
+                runtime += [Input(added, f"{at}.runtime") for added in adds.runtime]
         return Choice(
             recipe=recipe,
             version=version,
+            entry=entry,
+            parts=parts,
             why=why,
             options=options,
             build=_once(build),
             runtime=_once(runtime),
-            check=_once(Input(name=name, field=f"{field}.check") for name in parts.inputs.check),
+            check=_once(Input(name, f"{field}.check") for name in parts.inputs.check),
         )
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from orchestrator.recipe.model import LocalFile, Origin, Setuid
+from orchestrator.digest import Digest
+from orchestrator.recipe.model import LocalFile, Setuid
 
-__all__ = ["Check", "Graph", "LocalFile", "Node", "Setuid", "Source"]
+__all__ = ["Check", "Graph", "LocalFile", "Node", "Origin", "Setuid", "Source"]
+
+Origin = Literal["source", "vendor", "dirty"]  # dirty: of a developer's own tree, or built with something that is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +24,11 @@ class Source:
     size: int | None = None  # bytes; not in the key
     unpack: str | None = None  # directory below /build; None: the file stays as it is
     where: str = ""  # not in the key
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether it is a file or directory of this machine, so that nothing has to come over a network."""
+        return self.name.startswith(("file:", "dir:", "git:file:"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +79,11 @@ class Graph:
     goals: tuple[str, ...]
     nodes: tuple[Node, ...]
     options: tuple[tuple[str, str], ...]  # what the user set
+    known_keys: dict[str, Digest] = field(init=False, repr=False, compare=False)  # keys.derivation_keys fills it, once
     _by_name: dict[str, Node] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "known_keys", {})
         object.__setattr__(self, "_by_name", {node.name: node for node in self.nodes})
 
     def __getitem__(self, name: str) -> Node:

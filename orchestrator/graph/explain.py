@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+AROUND = 2  # lines of a script that are shown before and after what changed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What is different in one field of a document. `lines` show more of it: a unified diff of a script, the hashes of
+    a file before and after."""
+
+    field: str
+    texts: tuple[str, ...]
+    lines: tuple[str, ...] = ()
 
 
 def _range(start: int, end: int) -> str:
@@ -12,6 +24,8 @@ def _range(start: int, end: int) -> str:
 
 
 def _script(old: str, new: str) -> Iterator[str]:
+    import difflib
+
     before, after = old.splitlines(), new.splitlines()
     for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if tag == "replace":
@@ -92,3 +106,45 @@ def explain(old_document: Mapping[str, Any], new_document: Mapping[str, Any]) ->
         elif old_document[field] != new_document[field]:
             found += _field(field, old_document[field], new_document[field])
     return found
+
+
+def changes(old_document: Mapping[str, Any], new_document: Mapping[str, Any]) -> list[Change]:
+    """What is different, as `explain` says it, by field and with the lines and hashes."""
+    found: list[Change] = []
+    for field in dict.fromkeys((*new_document, *old_document)):
+        old, new = ({field: document[field]} if field in document else {} for document in (old_document, new_document))
+        if texts := explain(old, new):
+            lines = tuple(_detail(field, old.get(field), new.get(field)))
+            found.append(Change(field=field, texts=tuple(texts), lines=lines))
+    return found
+
+
+def _detail(field: str, old: Any, new: Any) -> Iterator[str]:
+    match field, old, new:
+        case "script", str(), str():
+            import difflib
+
+            diff = difflib.unified_diff(old.splitlines(), new.splitlines(), n=AROUND, lineterm="")
+            yield from list(diff)[2:]  # the first two name files
+        case "sources", list(), list():
+            yield from _hashes("file_name", old, new)
+        case (("patches" | "files"), list(), list()):
+            yield from _hashes("name", old, new)
+        case _:
+            return
+
+
+def _hashes(name: str, old: Sequence[Any], new: Sequence[Any]) -> Iterator[str]:
+    """What is said otherwise of the files that both lists have."""
+    before = {str(entry.get(name)): dict(entry) for entry in old}
+    for entry in new:
+        was = before.get(str(entry.get(name)), entry)
+        for field in dict.fromkeys((*entry, *was)):
+            if entry.get(field) != was.get(field):
+                yield f"{entry.get(name)}: {field} {_short(was.get(field))} -> {_short(entry.get(field))}"
+
+
+def _short(value: Any) -> str:
+    """A hash is told from another by its beginning."""
+    text = {None: "none", True: "yes", False: "no"}.get(value) if isinstance(value, bool | None) else str(value)
+    return f"{text[:12]}..." if text is not None and len(text) == 64 else str(text)

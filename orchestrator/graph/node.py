@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from orchestrator.graph.choose import Choice
 from orchestrator.graph.derivation import Check, LocalFile, Node, Source
-from orchestrator.recipe.check import file_name
 from orchestrator.recipe.model import SourceEntry
+from orchestrator.recipe.source_name import file_name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mounts:
+class Mounts(NamedTuple):
     """Names top first, a base last: as in Node.build, Node.runtime and Check.inputs."""
 
     build: tuple[str, ...]

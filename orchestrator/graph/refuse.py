@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from orchestrator.errors import RecipeError
+from orchestrator.graph.bounds import within
 from orchestrator.graph.choose import Choice, Chooser, Input
 from orchestrator.graph.options import ORIGIN, VERSION, Settings, full_name, readers
 from orchestrator.recipe.model import Recipe, Requirement
@@ -33,14 +34,15 @@ def refuse_platform(choice: Choice, platform: str) -> None:
 def refuse_unlocked(choice: Choice) -> None:
     """A version whose hashes are not all known cannot be built."""
     if not choice.entry.locked:
-        hint = "write its hashes into the recipe and drop locked = false, or choose another version"
+        hint = f"orch source lock {choice.name}@{choice.version} completes it where its hosts answer"
         if choice.recipe.base is not None:
             security = " --security" if choice.version.endswith("-security") else ""
             hint = f"make its lock: orch lock {choice.name}{security}"
         raise RecipeError(
             f"{choice.label} is not locked",
             where=f"{choice.recipe.where}: versions.{choice.version}.locked",
-            why="some hash of its sources is not known yet",
+            why=f"some hash of its sources is not known yet{'; ' if choice.entry.unproven else ''}"
+            f"{choice.entry.unproven or ''}",
             hint=hint,
         )
 
@@ -79,13 +81,7 @@ def refuse_use(choice: Choice, choices: Mapping[str, Choice], chooser: Chooser) 
 def _satisfies(recipe: Recipe, version: str, need: Requirement) -> bool:
     if need.feature is not None:
         return need.feature in recipe.versions[version].provides
-    from packaging.specifiers import SpecifierSet
-    from packaging.version import InvalidVersion, Version
-
-    try:
-        return SpecifierSet(need.version or "").contains(Version(version), prereleases=True)
-    except InvalidVersion:
-        return False  # `main` is not known to be at least anything
+    return within(version, need.version or "")
 
 
 def _spelt(need: Requirement) -> str:

@@ -98,10 +98,12 @@ def resolve(
     platform: str,
     *,
     allow_unlocked: bool = False,
+    replaced: frozenset[str] = frozenset(),
 ) -> Graph:
     """The graph that `goals` need; one graph, so one version of each recipe, for all of them.
 
-    UsageError for a goal that is not there, RecipeError for all else. `allow_unlocked` is for showing only.
+    UsageError for a goal that is not there, RecipeError for all else. `allow_unlocked` is for showing only; the
+    recipes named in `replaced` get another source (dirty.py), so their own need not be locked.
     """
     goals = _known_goals(recipes, goals)
     values = {option.name: settings.get(option.name) or option.default for option in options}
@@ -112,7 +114,7 @@ def resolve(
     for name in order:
         choice = walk.choices[name]
         refuse_platform(choice, platform)
-        if not allow_unlocked:
+        if not allow_unlocked and name not in replaced:
             refuse_unlocked(choice)
         refuse_use(choice, walk.choices, chooser)
         refuse_unmet(choice, walk.choices, recipes, chooser)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from orchestrator.errors import RecipeError
 from orchestrator.graph.choose import Brought, Choice, Chooser, Input
@@ -14,8 +14,7 @@ from orchestrator.recipe.parse import suggestion
 Brings = dict[str, tuple[Brought, ...]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Walk:
+class Walk(NamedTuple):
     """All choices by name, and the names whose checks are run: the goals and what is in their runtime closures."""
 
     choices: dict[str, Choice]

@@ -6,12 +6,12 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
-from urllib.parse import unquote, urlsplit
 
 from orchestrator.recipe.lines import FieldPath
 from orchestrator.recipe.model import Document, OriginTable, Parts, SourceEntry, Version
 from orchestrator.recipe.parse import Problem, suggestion
 from orchestrator.recipe.project import OPTION_NAME, RESERVED
+from orchestrator.recipe.source_name import file_name
 
 NAME = re.compile(r"[a-z0-9][a-z0-9+._-]*")
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~_-]*")
@@ -22,20 +22,20 @@ FORMS = {
     "debian": re.compile(r"(?:[^/:?#]+/)+[^/?#]+"),
     "https": re.compile(r"//[^/@]+/[^#]*[^/#]"),
     "http": re.compile(r"//(?:localhost|127[.0-9]+|\[::1\])(?::\d+)?/[^#]*[^/#]"),  # this machine's own, for tests
+    "git": re.compile(
+        r"(?:https://[^/@]+|http://(?:localhost|127[.0-9]+|\[::1\])(?::\d+)?|file://)/[^@#?\s]*[^@#?/\s]@[0-9a-f]{40}"
+    ),
     "file": re.compile(r".*[^/]"),
 }
 _RESERVED, _ANOTHER = "/build/.orch is orch's own: the build's script lies there", "choose another name"
-_SPELT = {"pypi": "pypi:PROJECT/FILE", "debian": "debian:POOL-PATH", "https": "https://HOST/PATH", "file": "file:PATH"}
-
-
-def file_name(source: str) -> str:
-    """The name of the file that a source is."""
-    scheme, _, rest = source.partition(":")
-    try:
-        path = unquote(urlsplit(source).path) if scheme in ("https", "http") else rest
-    except ValueError:  # no address at all: `https://[/x`
-        return ""
-    return path.rpartition("/")[2]
+_SPELT = {
+    "pypi": "pypi:PROJECT/FILE",
+    "debian": "debian:POOL-PATH",
+    "https": "https://HOST/PATH",
+    "git": "git:https://HOST/PATH@COMMIT",
+    "file": "file:PATH",
+}
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def parts_of(document: Document, origin: str) -> Parts:
@@ -60,12 +60,24 @@ def leaves(path: str) -> bool:
     return path.startswith("/") or ".." in path.split("/")
 
 
+def _git(rest: str, path: FieldPath) -> Iterator[Problem]:
+    """What is wrong with a `git:` source, whose commonest fault is a name that moves."""
+    address, at, commit = rest.rpartition("@")
+    if at and _COMMIT.fullmatch(commit) is None and "/" not in commit:
+        hint = f"write the 40 hex digits of the commit: git ls-remote {address} {commit or 'HEAD'}"
+        yield Problem(path, f"not a full commit: {commit!r}; a branch or a tag can move, a short one be two", hint)
+    else:
+        yield Problem(path, f"not a git source: 'git:{rest}'", f"it is spelt {_SPELT['git']}, COMMIT 40 hex digits")
+
+
 def _source(entry: SourceEntry, path: FieldPath, locked: bool) -> Iterator[Problem]:
     scheme, colon, rest = entry.from_.partition(":")
     at = (*path, "from")
     if not colon or scheme not in FORMS:
         what = f"unknown source scheme {scheme!r}" if colon else f"no source scheme in {entry.from_!r}"
         yield Problem(at, what, f"sources are spelt {', '.join(_SPELT.values())}")
+    elif scheme == "git" and FORMS[scheme].fullmatch(rest) is None:
+        yield from _git(rest, at)
     elif FORMS[scheme].fullmatch(rest) is None or not file_name(entry.from_).strip("."):
         yield Problem(
             at, f"not a {scheme} source: {entry.from_!r}", f"it is spelt {_SPELT.get(scheme, _SPELT['https'])}"
@@ -75,8 +87,10 @@ def _source(entry: SourceEntry, path: FieldPath, locked: bool) -> Iterator[Probl
     if entry.sha256 is not None and entry.tree is not None:
         yield Problem((*path, "tree"), "both sha256 and tree: a source is pinned by one of them")
     if entry.sha256 is None and entry.tree is None and locked:
-        hint = 'add sha256 = "..." (sha256sum FILE prints it), or say locked = false for this version'
-        yield Problem((*path, "sha256"), "no sha256: a source is pinned by its hash", hint)
+        which = "tree" if scheme == "git" else "sha256"
+        prints = "sha256sum FILE prints it" if which == "sha256" else "orch source lock finds it"
+        hint = f'add {which} = "..." ({prints}), or say locked = false for this version'
+        yield Problem((*path, which), f"no {which}: a source is pinned by its hash", hint)
     for field, value in (("sha256", entry.sha256), ("tree", entry.tree)):
         if value is not None and HASH.fullmatch(value) is None:
             hint = "leave out what stands before the colon" if ":" in value else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from orchestrator.digest import sha256_file
 from orchestrator.errors import RecipeError
-from orchestrator.recipe.check import leaves, parts_of, problems
+from orchestrator.recipe.index import RecipeIndex
 from orchestrator.recipe.lines import FieldPath
 from orchestrator.recipe.lock import Lock, read_lock
 from orchestrator.recipe.model import Document, LocalFile, Recipe, Version
@@ -36,6 +37,8 @@ def _named_files(document: Document) -> Iterator[tuple[FieldPath, str]]:
 def beside(directory: Path, name: str, within: Path | None = None) -> Path | str:
     """The file `name` of a recipe's directory, or what is wrong with it. It may be a link to one `within` a directory,
     by default the recipe's own."""
+    from orchestrator.recipe.check import leaves
+
     path = directory / name
     try:
         if leaves(name) or not path.resolve().is_relative_to((within or directory).resolve()):
@@ -129,10 +132,15 @@ def recipe_text(path: Path, project: Project) -> tuple[str, str]:
         raise RecipeError("not UTF-8 text", where=where, why=str(error)) from error
 
 
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()  # one of a ring of links is none
+
+
 def directories(directory: Path) -> list[str]:
     """The names of the directories in one, sorted; those that begin with `.` or `_` are not recipes'."""
     try:
-        return sorted(entry.name for entry in directory.iterdir() if entry.is_dir() and entry.name[0] not in "._")
+        with os.scandir(directory) as entries:
+            return sorted(entry.name for entry in entries if entry.name[0] not in "._" and _is_directory(entry))
     except OSError as error:
         raise RecipeError("the recipes cannot be listed", where=str(directory), why=str(error.strerror)) from error
 
@@ -143,6 +151,8 @@ def load_recipe(path: Path, project: Project | None = None, *, to_lock: bool = F
     `to_lock`: for whoever makes its locks anew. What is wrong with them is let pass, and one that cannot be read is
     taken as missing.
     """
+    from orchestrator.recipe.check import parts_of, problems  # not for a recipe that was read before
+
     project = project or find_project(path.parent)
     where, text = recipe_text(path, project)
     document = parse(text, Document, where)
@@ -156,7 +166,7 @@ def load_recipe(path: Path, project: Project | None = None, *, to_lock: bool = F
     return Recipe(
         name=document.name,
         where=where,
-        directory=path.parent,
+        place=str(path.parent),
         summary=document.summary,
         licence=document.licence,
         homepage=document.homepage,
@@ -172,8 +182,9 @@ def load_recipe(path: Path, project: Project | None = None, *, to_lock: bool = F
 class Recipes(Mapping[str, Recipe]):
     """A project's recipes by name. The names come from one listing; a recipe is read when it is asked for, once."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, index: RecipeIndex | None = None) -> None:
         self.project = project
+        self._index = index
         self._read: dict[str, Recipe] = {}
 
     @cached_property
@@ -192,9 +203,16 @@ class Recipes(Mapping[str, Recipe]):
         if name not in self._read:
             if name not in self._names:
                 raise KeyError(name)
-            path = self.project.root / DIRECTORY / name / FILE
-            self._read[name] = load_recipe(path, self.project)
+            self._read[name] = self._known(name)
         return self._read[name]
+
+    def _known(self, name: str) -> Recipe:
+        recipe = self._index.get(name) if self._index is not None else None
+        if recipe is None:
+            recipe = load_recipe(self.project.root / DIRECTORY / name / FILE, self.project)
+            if self._index is not None:
+                self._index.add(recipe)
+        return recipe
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -214,16 +232,14 @@ class Recipes(Mapping[str, Recipe]):
         yield self.project.root / DIRECTORY
         for recipe in self._read.values():
             yield recipe.directory / FILE
-            yield from (file.path for file in recipe.files.values())
-            for version in recipe.versions.values():
-                if version.lock is not None:
-                    yield recipe.directory / version.lock
-                for source in version.sources:
-                    scheme, _, rest = source.from_.partition(":")
-                    if scheme == "file" and not rest.startswith("/"):
-                        yield recipe.directory / rest
+            yield from (recipe.directory / name for name in recipe.beside())
+
+    def save_index(self) -> None:
+        """Let the recipes that were read be found in the index from now on."""
+        if self._index is not None:
+            self._index.save()
 
 
-def load_recipes(project: Project) -> Recipes:
-    """The recipes of a project, none read yet."""
-    return Recipes(project)
+def load_recipes(project: Project, index: RecipeIndex | None = None) -> Recipes:
+    """The recipes of a project, none read yet; those that `index` has, and that are as they were, need no reading."""
+    return Recipes(project, index)

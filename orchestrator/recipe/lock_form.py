@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 from orchestrator.errors import RecipeError
@@ -27,6 +26,8 @@ Rows = list[tuple[int, list[str]]]
 
 def is_date(text: str) -> bool:
     """Whether `text` is a day of the calendar, spelt YYYY-MM-DD."""
+    from datetime import date
+
     try:
         return _DAY.fullmatch(text) is not None and bool(date.fromisoformat(text))
     except ValueError:

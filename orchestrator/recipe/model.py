@@ -6,6 +6,7 @@ every type as written, no key that is not named here. A name that Python keeps f
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -86,6 +87,7 @@ class Version:
     runtime_only: str | None = None
     link_only: str | None = None
     locked: bool = True
+    unproven: str | None = None  # why nobody here has built it: such a version is no default
     lock: str | None = None
     sources: tuple[SourceEntry, ...] = ()
 
@@ -209,7 +211,7 @@ class Recipe:
 
     name: str
     where: str  # its file, as messages name it
-    directory: Path
+    place: str  # the path of its directory: a Path takes longer to make than all the rest
     summary: str
     licence: str
     homepage: str
@@ -219,3 +221,18 @@ class Recipe:
     base: Base | None
     files: dict[str, LocalFile]  # by the name that the recipe uses
     locks: dict[str, Lock]  # by the name that the recipe uses
+
+    @property
+    def directory(self) -> Path:
+        return Path(self.place)
+
+    def beside(self) -> Iterator[str]:
+        """The names of all files in its directory that were looked at besides its own; some are not there."""
+        yield from self.files
+        for version in self.versions.values():
+            if version.lock is not None:
+                yield version.lock
+            for source in version.sources:
+                scheme, _, rest = source.from_.partition(":")
+                if scheme == "file" and not rest.startswith("/"):
+                    yield rest

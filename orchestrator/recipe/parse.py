@@ -1,11 +1,10 @@
 """TOML text becomes a value, or one error that names file, line and field of all that is wrong. Reads no file.
 
-The validator is imported here when the first file is parsed, and nowhere else.
+The validator is imported here, and only for a file that is not right beyond doubt (shape.py): it says what is wrong.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -19,6 +18,7 @@ from typing import Any, TypeVar
 
 from orchestrator.errors import RecipeError
 from orchestrator.recipe.lines import FieldPath, field_lines
+from orchestrator.recipe.shape import Doubt, shaped
 
 T = TypeVar("T")
 
@@ -45,6 +45,8 @@ class Problem:
 
 def closest(word: str, known: Iterable[str]) -> str:
     """`did you mean 'flags'?`, or nothing."""
+    import difflib
+
     close = difflib.get_close_matches(word, list(known), n=1)
     return f"did you mean {close[0]!r}?" if close else ""
 
@@ -160,12 +162,20 @@ def _parse(text: str, kind: type[T], where: str) -> T:
     if nul := [Problem(path, "a string holds a NUL character") for path in _with_nul(table)]:
         raise failure(nul, text, where)
     any_kind: Any = kind
-    adapter = _adapter(any_kind)
+    try:
+        value: T = shaped(table, any_kind)
+    except Doubt:
+        value = _judged(table, any_kind, text, where)
+    return value
+
+
+def _judged(table: dict[str, Any], kind: Any, text: str, where: str) -> Any:
+    """What the validator makes of a table."""
+    adapter = _adapter(kind)
     from pydantic import ValidationError
 
     try:
         # Through JSON, where the validator takes tables and lists for what they are while staying strict on the leaves.
-        value: T = adapter.validate_json(json.dumps(table, default=lambda leaf: {_DATE: str(leaf)}))
+        return adapter.validate_json(json.dumps(table, default=lambda leaf: {_DATE: str(leaf)}))
     except ValidationError as errors:
         raise failure([_problem(kind, error) for error in errors.errors()], text, where) from None
-    return value

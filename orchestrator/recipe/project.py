@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from orchestrator.errors import RecipeError, UsageError
+from orchestrator.recipe.amounts import parse_size
 from orchestrator.recipe.model import STRICT
 from orchestrator.recipe.parse import Problem, failure, parse
 
@@ -34,10 +35,15 @@ class Project:
     options: tuple[GlobalOption, ...] = ()
     mirrors: dict[str, tuple[str, ...]] = field(default_factory=dict)
     store: Path | None = None
+    keep_free: int | None = None  # bytes of the store's disk that a run frees before it begins, if it can
+    substituters: tuple[str, ...] = ()  # directories and URLs to copy from instead of building, asked in turn
+    trusted_keys: tuple[str, ...] = ()  # `NAME:BASE64`: whose signatures are believed there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _OptionTable:
+    """One `[options.NAME]` table."""
+
     __pydantic_config__: ClassVar[dict[str, object]] = STRICT
 
     values: tuple[str, ...]
@@ -47,6 +53,8 @@ class _OptionTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Mirrors:
+    """`[mirrors]`."""
+
     __pydantic_config__: ClassVar[dict[str, object]] = STRICT
 
     pypi: tuple[str, ...] = ()
@@ -55,13 +63,20 @@ class _Mirrors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _StoreTable:
+    """`[store]`."""
+
     __pydantic_config__: ClassVar[dict[str, object]] = STRICT
 
-    path: str
+    path: str | None = None
+    keep_free: str | None = None
+    substituters: tuple[str, ...] = ()
+    trusted_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Document:
+    """A whole orch.toml. (Without such a text, dataclass makes one up, which takes longer than all else it does.)"""
+
     __pydantic_config__: ClassVar[dict[str, object]] = STRICT
 
     options: dict[str, _OptionTable] = field(default_factory=dict)
@@ -78,6 +93,11 @@ def _problems(document: _Document) -> list[Problem]:
         if option.default not in option.values:
             hint = f"values: {', '.join(option.values)}"
             found.append(Problem((*path, "default"), f"{option.default!r} is not a value of {name}", hint))
+    if document.store is not None and document.store.keep_free is not None:
+        try:
+            parse_size(document.store.keep_free)
+        except ValueError as error:
+            found.append(Problem(("store", "keep_free"), str(error)))
     return found
 
 
@@ -100,8 +120,16 @@ def load_project(root: Path) -> Project:
             for name, option in document.options.items()
         ),
         mirrors={scheme: addresses for scheme, addresses in mirrors.items() if addresses},
-        store=root / _expanded(document.store.path) if document.store else None,
+        store=root / _expanded(document.store.path) if document.store and document.store.path else None,
+        keep_free=parse_size(document.store.keep_free) if document.store and document.store.keep_free else None,
+        substituters=tuple(_place(root, text) for text in document.store.substituters) if document.store else (),
+        trusted_keys=document.store.trusted_keys if document.store else (),
     )
+
+
+def _place(root: Path, text: str) -> str:
+    """A URL as it stands; a directory below the project if it is no absolute one."""
+    return text if "://" in text else str(root / _expanded(text))
 
 
 def _expanded(path: str) -> Path:

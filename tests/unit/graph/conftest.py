@@ -49,7 +49,7 @@ def _recipe(name: str, body: str) -> Recipe:
     return Recipe(
         name=name,
         where=f"recipes/{name}/recipe.toml",
-        directory=Path("/project/recipes") / name,
+        place=f"/project/recipes/{name}",
         summary=document.summary,
         licence=document.licence,
         homepage=document.homepage,

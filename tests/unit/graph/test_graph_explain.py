@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.graph.keys import explain
+from orchestrator.graph.explain import changes, explain
 
 OLD: dict[str, Any] = {
     "schema": 1,
@@ -62,3 +62,20 @@ def test_a_field_that_went() -> None:
     assert explain(OLD, {name: value for name, value in OLD.items() if name != "flags"}) == [
         "flags gone from the document"
     ]
+
+
+def test_lines_and_hashes_beside_the_words() -> None:
+    new = {
+        **OLD,
+        "script": "one\n2\nthree\nfour\n",
+        "sources": [{"sha256": "b" * 64, "file_name": "a.tar", "unpack": None}],
+        "patches": [{"name": "p", "sha256": "a"}, {"name": "q", "sha256": "c"}],
+        "flags": ["--b"],
+    }
+    found = {change.field: change for change in changes(OLD, new)}
+    assert [text for change in found.values() for text in change.texts] == explain(OLD, new)
+    assert found["script"].lines == ("@@ -1,4 +1,4 @@", " one", "-two", "+2", " three", " four")
+    assert found["sources"].lines == ("a.tar: sha256 a -> bbbbbbbbbbbb...", "a.tar: unpack a -> none")
+    assert found["patches"].lines == ("q: sha256 a -> c",)
+    assert found["flags"].lines == ()
+    assert changes(OLD, OLD) == []

@@ -174,7 +174,8 @@ def test_order_matters_for_patches_and_not_for_files_or_setuid() -> None:
 def test_the_sandbox_schema_moves_every_key(monkeypatch: pytest.MonkeyPatch) -> None:
     before = key(NODE), check_key(GRAPH), goal_key(GRAPH)
     monkeypatch.setattr(keys_module, "SANDBOX_SCHEMA", 2)
-    after = key(NODE), check_key(GRAPH), goal_key(GRAPH)
+    again = replace(GRAPH)  # a graph remembers its keys
+    after = key(NODE), check_key(again), goal_key(again)
     assert all(old != new for old, new in zip(before, after, strict=True))
 
 
@@ -332,3 +333,27 @@ def test_an_option_that_is_read_moves_its_readers_alone(graph_of: Callable[..., 
     bodies = {"a": body.replace('"base"]', '"base", "b"]'), "b": plain}
     before, after = (derivation_keys(graph_of("a", bodies, f"cuda={v}")) for v in ("12", "13"))
     assert {name for name in before if before[name] != after[name]} == {"a"}
+
+
+@given(
+    script=st.text(max_size=40)
+    | st.sampled_from([',"inputs":{}', '","inputs":{},"', '\\","inputs":{}', '{"inputs":{}}']),
+    options=st.dictionaries(st.sampled_from(["cuda", "inputs", "a"]), st.sampled_from(["", "{}", "x"]), max_size=3),
+    flags=st.lists(st.sampled_from([',"inputs":{}', "x"]), max_size=2),
+    names=st.lists(st.sampled_from(["base", "ucx", 'odd",name', "ü", "wheel:x"]), unique=True),
+)
+def test_the_form_of_a_node_gives_the_key_of_its_document(
+    script: str, options: dict[str, str], flags: list[str], names: list[str]
+) -> None:
+    node = replace(NODE, script=script, options=tuple(sorted(options.items())), flags=tuple(flags), build=tuple(names))
+    inputs = {name: Digest("blake3", f"{number:064x}") for number, name in enumerate([*names, "stranger"])}
+    texts = {name: str(digest) for name, digest in inputs.items()}
+    assert keys_module.KeyForm(node).key(texts) == key_of(derivation_document(node, inputs))
+
+
+def test_a_graph_made_of_another_has_its_own_keys() -> None:
+    before = dict(derivation_keys(GRAPH))
+    moved = derivation_keys(replace(GRAPH, nodes=(BASE, replace(NODE, script="other"))))
+    assert moved["ucx"] != before["ucx"]
+    assert derivation_keys(GRAPH) == before
+    assert replace(GRAPH) == GRAPH  # what is remembered is no part of it

@@ -237,7 +237,7 @@ def test_an_unlocked_version(refused: Refused, plain: str) -> None:
         "recipes/a/recipe.toml: versions.1.locked",
         "a 1 is not locked",
         "some hash of its sources is not known yet",
-        "write its hashes into the recipe and drop locked = false, or choose another version",
+        "orch source lock a@1 completes it where its hosts answer",
     )
 
 

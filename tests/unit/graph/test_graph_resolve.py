@@ -8,6 +8,8 @@ import pytest
 
 from orchestrator.graph.closure import build_closure, check_mounts, checks_of, runtime_closure
 from orchestrator.graph.derivation import Graph, Setuid, Source
+from orchestrator.graph.dirty import DeveloperTree, dirty_names, with_trees
+from orchestrator.graph.keys import derivation_keys
 from orchestrator.graph.options import Settings
 from orchestrator.graph.resolve import resolve
 from orchestrator.recipe import GlobalOption, Recipe
@@ -243,3 +245,57 @@ def test_a_deep_chain_needs_no_deep_stack(graph_of: GraphOf, plain: str) -> None
     for index in range(1, 1500):
         bodies[f"r{index}"] = plain.replace('"builder"', f'"builder", "r{index - 1}"')
     assert len(graph_of("r1499", bodies).nodes) == 1502
+
+
+UNPROVEN = """
+[inputs]
+build = ["builder"]
+runtime = ["base"]
+[versions.3]
+origin = "source"
+unproven = "nobody here reaches its host"
+[versions.2]
+origin = "source"
+[versions.1]
+origin = "vendor"
+[build]
+script = "make"
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "settings", "version"),
+    [
+        (UNPROVEN, (), "2"),
+        (UNPROVEN, ("origin=source",), "3"),
+        (UNPROVEN, ("origin=vendor",), "1"),
+        (UNPROVEN, ("a.version=3",), "3"),
+        (UNPROVEN.replace('[versions.2]\norigin = "source"\n[versions.1]\norigin = "vendor"\n', ""), (), "3"),
+    ],
+)
+def test_what_nobody_has_built_is_no_default(
+    graph_of: GraphOf, body: str, settings: tuple[str, ...], version: str
+) -> None:
+    """But by name, by origin, or where there is nothing else."""
+    assert versions(graph_of("a", {"a": body}, *settings))["a"] == version
+
+
+def test_a_developers_tree_in_a_graph(graph_of: GraphOf, plain: str) -> None:
+    """It takes the place of the main source; what is built with it is dirty too, what runs with it is not."""
+    tree = "ab" * 32
+    kept = f'{{ from = "file:/x", sha256 = "{tree}", unpack = "" }}'
+    sources = f'sources = [{kept}, {{ from = "file:/y.tar", sha256 = "{tree}" }}]'
+    bodies = {
+        "a": plain.replace('"source"', f'"source"\n{sources}', 1),
+        "b": plain.replace('build = ["builder"]', 'build = ["builder", "a"]'),
+        "c": plain.replace('build = ["builder"]', 'build = ["builder", "b"]'),
+        "d": plain.replace('runtime = ["base"]', 'runtime = ["base", "a"]'),
+    }
+    before = graph_of("c d", bodies)
+    after = with_trees(before, {"a": DeveloperTree(path="/own", tree=tree)})
+    assert dirty_names(after) == ("a", "b", "c")
+    assert [source.name for source in after["a"].sources] == ["file:/x", "dir:/own"]
+    assert after["a"].sources[1].unpack == before["a"].sources[1].unpack
+    old, new = derivation_keys(before), derivation_keys(after)
+    assert {name for name in old if old[name] != new[name]} == {"a", "b", "c"}
+    assert with_trees(before, {}) == before

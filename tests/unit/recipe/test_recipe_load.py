@@ -50,7 +50,7 @@ def test_a_table_of_an_origin_replaces_the_shared_one_whole(load: Load) -> None:
 V = "versions.1.13.1"
 S = f"{V}.sources[0]"
 PIN = f'sha256 = "{SHA}"\nsize'
-FORMS = "sources are spelt pypi:PROJECT/FILE, debian:POOL-PATH, https://HOST/PATH, file:PATH"
+FORMS = "sources are spelt pypi:PROJECT/FILE, debian:POOL-PATH, https://HOST/PATH, git:https://HOST/PATH@COMMIT, file:PATH"
 LOCK = 'add sha256 = "..." (sha256sum FILE prints it), or say locked = false for this version'
 HEADER = '[versions."1.13.1"]\n'
 ENTRY = '[[versions."1.13.1".sources]]'
@@ -86,6 +86,12 @@ ENTRY = '[[versions."1.13.1".sources]]'
          "not a pypi source: 'pypi:ucx_1.13.1.orig.tar.xz'", "it is spelt pypi:PROJECT/FILE"),
         ("debian:pool/main/u/ucx/", "http://example.org/", "from = ", f"{S}.from",
          "not a http source: 'http://example.org/ucx_1.13.1.orig.tar.xz'", "it is spelt https://HOST/PATH"),
+        ("debian:pool/main/u/ucx/ucx_1.13.1.orig.tar.xz", "git:https://example.org/ucx@v1.13.1", "from = ", f"{S}.from",
+         "not a full commit: 'v1.13.1'; a branch or a tag can move, a short one be two",
+         "write the 40 hex digits of the commit: git ls-remote https://example.org/ucx v1.13.1"),
+        ("debian:pool/main/u/ucx/ucx_1.13.1.orig.tar.xz", "git:https://example.org/ucx", "from = ", f"{S}.from",
+         "not a git source: 'git:https://example.org/ucx'",
+         "it is spelt git:https://HOST/PATH@COMMIT, COMMIT 40 hex digits"),
         ("debian:pool/main/u/ucx/", "file:../", "from = ", f"{S}.from",
          "../ucx_1.13.1.orig.tar.xz leaves the recipe's directory", "put it beside the recipe, or name it absolutely"),
         ("size = 10", 'unpack = "../x"', "unpack", f"{S}.unpack", "../x leaves /build",

@@ -1,0 +1,146 @@
+"""What was made of files once, beside how they looked: while they look the same, it need not be made again.
+
+`Looks` is one file of such facts. A look is device, inode, mode, size, mtime and ctime of a file or directory; nobody
+can put all of it back after a change: the kernel sets the last of the times. A change always gives a file a newer time,
+but two in the same tick of a file system's clock give it the same. So nothing is remembered of what changed after this
+process began, or shortly before. Nor is anything of a symbolic link: where it leads is not in its look.
+
+A file that is missing, damaged, cut off or of another context is no fact, never an error; what cannot be written is
+made again the next time. Several processes may write it at once: each replaces it whole.
+"""
+
+# A thousand questions are asked in the time that pathlib needs for thirty
+# ruff: noqa: PTH105, PTH108, PTH116, PTH123
+from __future__ import annotations
+
+import marshal
+import os
+import stat
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from orchestrator.digest.digest import blake3_bytes
+
+YOUNG = 2_000_000_000  # nanoseconds: as coarse as times on any file system are
+SKEW = 1_000_000_000  # by which a file system's clock may differ from ours
+_FORM = b"orch looks 1\n"
+_HEX = 64
+_SPARE = 5_000  # facts that are kept though this process had no use for them
+
+_Fact = tuple[tuple[tuple[str, tuple[int, ...]], ...], bytes]  # paths and their looks; what was made of them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """When this process began, in nanoseconds since 1970, and what it is: `code` differs wherever orch's own files, its
+    Python or what it imports do."""
+
+    began: int
+    code: bytes
+
+
+class Looks:
+    """Facts by name about what lies below the directory `top`, kept in `file`. They hold for one `context`: all that
+    decides what is made of a file, besides the file and the code."""
+
+    def __init__(self, file: str, top: str, moment: Moment, context: str = "") -> None:
+        self._file = file
+        self._top = f"{top}/"
+        self._young = moment.began - YOUNG
+        words = repr((top, moment.code, context)).encode("utf-8", "surrogatepass")
+        self._head = _FORM + blake3_bytes(words).hex.encode()
+        self._place = self._where()
+        self._facts = self._read()
+        self._asked: set[str] = set()
+        self._fresh = False
+
+    def get(self, name: str) -> bytes | None:
+        """What was made, if all that it was made of looks as it did."""
+        fact = self._facts.get(name)
+        if fact is None:
+            return None
+        try:
+            for path, seen in fact[0]:
+                now = os.lstat(self._top + path)
+                if seen != (now.st_dev, now.st_ino, now.st_mode, now.st_size, now.st_mtime_ns, now.st_ctime_ns):
+                    return None
+        except (OSError, ValueError):
+            return None
+        self._asked.add(name)
+        return fact[1]
+
+    def add(self, name: str, paths: Iterable[str], made: bytes) -> None:
+        """Remember what this process made of what it read at `paths`, which lie below the top.
+
+        A path that is not there is passed over: should something come, the look of its directory changes, which is to
+        be one of the paths.
+        """
+        self._facts.pop(name, None)
+        try:
+            looks = tuple(self._looked(dict.fromkeys(paths)))
+        except (OSError, ValueError):
+            return
+        self._facts[name] = looks, made
+        self._asked.add(name)
+        self._fresh = True
+
+    def _looked(self, paths: Iterable[str]) -> Iterable[tuple[str, tuple[int, ...]]]:
+        for path in paths:
+            try:
+                now = os.lstat(self._top + path)
+            except FileNotFoundError:
+                continue
+            if not (stat.S_ISREG(now.st_mode) or stat.S_ISDIR(now.st_mode)):
+                raise ValueError(path)
+            if max(now.st_mtime_ns, now.st_ctime_ns) >= self._young:
+                raise ValueError(path)
+            yield path, (now.st_dev, now.st_ino, now.st_mode, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
+
+    def save(self) -> None:
+        """Put what was added into the file, where that is possible."""
+        if not self._fresh or self._place is None or self._where() != self._place:
+            return
+        self._fresh = False
+        spare = [name for name in self._facts if name not in self._asked]
+        for name in spare[: max(0, len(spare) - _SPARE)]:  # the oldest
+            del self._facts[name]
+        body = marshal.dumps(self._facts)
+        new = f"{self._file}.{os.getpid()}-{os.urandom(4).hex()}"
+        try:
+            with open(new, "xb") as file:
+                file.write(self._head + _seal(body) + body)
+            try:
+                if abs(os.stat(new).st_mtime_ns - time.time_ns()) <= SKEW:
+                    os.replace(new, self._file)
+                    return
+            finally:
+                if os.path.lexists(new):
+                    os.unlink(new)
+        except OSError:
+            return
+
+    def _where(self) -> tuple[int, int] | None:
+        """Which directory the top is: if another was put into its place meanwhile, nothing is saved."""
+        try:
+            found = os.stat(self._top)
+        except (OSError, ValueError):
+            return None
+        return found.st_dev, found.st_ino
+
+    def _read(self) -> dict[str, _Fact]:
+        try:
+            with open(self._file, "rb") as file:
+                data = file.read()
+        except (OSError, ValueError):
+            return {}
+        start = len(self._head)
+        body = memoryview(data)[start + _HEX :]
+        if data[:start] != self._head or data[start : start + _HEX] != _seal(body):
+            return {}
+        facts: dict[str, _Fact] = marshal.loads(body)
+        return facts
+
+
+def _seal(body: bytes | memoryview) -> bytes:
+    return blake3_bytes(bytes(body)).hex.encode()
