@@ -7,28 +7,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.archive import unpack
-from orchestrator.digest import Digest, sha256_file
+from orchestrator.digest import Digest
 from orchestrator.errors import MachineError, OrchError, RecipeError, SourceError
 from orchestrator.events import FetchProgress, Monitor, StepWaiting
 from orchestrator.fetch import pypi
+from orchestrator.fetch.developer import fetch_developer_tree, is_developer_tree, keep_tree, unpacked_tree
 from orchestrator.fetch.download import Download
+from orchestrator.fetch.git import git_archive
 from orchestrator.fetch.places import Mirrors, joined, local_candidates, no_places, places_of
 from orchestrator.fetch.settings import Machine, Place, certificates
-from orchestrator.fetch.url import DebianName, Name, PypiName, parse_name, without_secrets
+from orchestrator.fetch.url import DebianName, GitName, Name, PypiName, parse_name, without_secrets
 from orchestrator.fetch.web import Address, Missed, Patience, Web, web_of
 from orchestrator.graph.derivation import Source
 from orchestrator.store import (
     Layout,
     add_source,
     adopt_partial,
-    list_sources,
     locked,
     partial_path,
     source_file,
     staging,
+    tree_source,
 )
-from orchestrator.tree import disk, scan
 
 _EVENTS_APART = 0.2  # seconds
 
@@ -57,15 +57,18 @@ def fetch(
     present = _stored(layout, source)
     if present is not None:
         return present
+    if is_developer_tree(source):
+        return fetch_developer_tree(layout, source)
     name = parse_name(source.name, where=source.where)
     with locked(layout, _key(source), lambda: monitor(StepWaiting(step=f"fetch {source.name}")), stopped):
         present = _stored(layout, source)
         if present is not None:
             return present
         machine = machine or Machine.here()
-        web = web_of(certificates(machine), patience or Patience())
+        bundle = certificates(machine)
+        web = web_of(bundle, patience or Patience())
         progress = _Progress(monitor, source, stopped)
-        return _Fetch(layout, source, name, web, progress, base).from_any(places_of(name, mirrors, machine))
+        return _Fetch(layout, source, name, web, progress, base, bundle).from_any(places_of(name, mirrors, machine))
 
 
 def _key(source: Source) -> Digest:
@@ -80,19 +83,10 @@ def _key(source: Source) -> Digest:
     )
 
 
-def _tree_name(tree: str) -> str:
-    """The name under which the store remembers that a file unpacks to a tree."""
-    return f"tree:{tree}"
-
-
 def _stored(layout: Layout, source: Source) -> Path | None:
     if source.sha256 is not None:
         return source_file(layout, source.sha256)
-    if source.tree is None:
-        return None
-    known = _tree_name(source.tree)
-    found = next((stored for stored in list_sources(layout) if known in stored.names), None)
-    return source_file(layout, found.sha256) if found else None
+    return tree_source(layout, source.tree) if source.tree is not None else None
 
 
 @dataclass(slots=True)
@@ -123,6 +117,7 @@ class _Fetch:
     web: Web
     progress: _Progress
     base: Path
+    certificates: str | None
 
     def from_any(self, places: tuple[Place, ...]) -> Path:
         """Ask every place until one has it; raise for what all of them said."""
@@ -149,11 +144,15 @@ class _Fetch:
         )
 
     def _unreachable(self, answers: list[str]) -> MachineError:
+        by_hand = f"orch source add {self.source.file_name}"
+        if isinstance(self.name, GitName):
+            top = self.source.file_name.removesuffix(".tar")
+            by_hand += f", made by git archive --prefix={top}/ -o {self.source.file_name} {self.name.commit}"
         return MachineError(
             f"cannot fetch {self.source.file_name}, {_key(self.source)}",
             where=self.source.where,
             why="\n".join([f"{self.source.name} was looked for in:", *answers]),
-            hint=f"try again later, or supply it by hand: orch source add {self.source.file_name}",
+            hint=f"try again later, or supply it by hand: {by_hand}",
         )
 
     def _from_one(self, place: Place) -> Path:
@@ -165,10 +164,21 @@ class _Fetch:
             if found is None:
                 raise Missed(f"no file {' or '.join(str(path) for path in candidates)}")
             return self._keep_file(found, str(found))
+        if isinstance(self.name, GitName):
+            return self._clone(self.name)
         address = self._address(place)
         if self.source.sha256 is None:
             return self._download_tree(address)
         return self._download(address, self.source.sha256)
+
+    def _clone(self, name: GitName) -> Path:
+        with staging(self.layout, "git") as room:
+            top = self.source.file_name.removesuffix(".tar")
+            stopped, patience = self.progress.stopped, self.web.patience
+            archive = git_archive(
+                name, room, top=top, patience=patience, certificates=self.certificates, stopped=stopped
+            )
+            return self._keep_file(archive, f"{name.url} at {name.commit}")
 
     def _address(self, place: Place) -> Address:
         if isinstance(self.name, DebianName):
@@ -205,17 +215,14 @@ class _Fetch:
 
     def _keep_file(self, file: Path, origin: str) -> Path:
         """Copy a file that is whole into the store if it is what the source pins."""
-        sha256 = self.source.sha256
-        names: tuple[str, ...] = (self.source.name,)
-        if sha256 is None:
+        names = (self.source.name,)
+        if self.source.sha256 is None:
             tree = self._tree(file, origin)
             if tree != self.source.tree:
                 raise _Wrong(f"expected a tree of blake3:{self.source.tree}, got blake3:{tree}, from {origin}")
-            with disk("read", file):
-                sha256 = sha256_file(file).hex
-            names = (*names, _tree_name(tree))
+            return keep_tree(self.layout, file, tree, names)
         try:
-            return add_source(self.layout, file, sha256=sha256, names=names)
+            return add_source(self.layout, file, sha256=self.source.sha256, names=names)
         except SourceError as error:
             raise _Wrong(f"{error.why}, from {origin}") from error
 
@@ -223,9 +230,7 @@ class _Fetch:
         """The digest of what `file` unpacks to, as a build unpacks it."""
         with staging(self.layout, "fetch") as room:
             try:
-                is_zip = self.source.file_name.endswith((".whl", ".zip"))
-                unpack(file, room / "tree", file_name=self.source.file_name, strip=not is_zip)
-                return scan(room / "tree").digest.hex
+                return unpacked_tree(file, room / "tree", self.source.file_name)
             except OrchError as error:
                 error.where = f"{self.source.where}: {origin}" if self.source.where else origin
                 raise

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from orchestrator.fetch.settings import Machine, Place, apt_archives, pip_indexes
-from orchestrator.fetch.url import DebianName, LocalName, Name, PypiName, WebName
+from orchestrator.fetch.url import DebianName, GitName, LocalName, Name, PypiName
 
 _IN_PATH = "/+~:@!$&'()*,;="  # what a path may hold as it is; some archives do not know their files by %2B
 
@@ -30,7 +30,7 @@ def places_of(name: Name, mirrors: Mirrors, machine: Machine) -> tuple[Place, ..
         return (*(_mirrors("pypi", mirrors.pypi) or pip_indexes(machine)), *own)
     if isinstance(name, DebianName):
         return _mirrors("debian", mirrors.debian) or apt_archives(machine)
-    return (Place(name.url if isinstance(name, WebName) else name.path, "the source's name"),)
+    return (Place(name.path if isinstance(name, LocalName) else name.url, "the source's name"),)
 
 
 def no_places(name: Name) -> str:
@@ -48,7 +48,7 @@ def local_candidates(name: Name, place: Place, base: Path) -> tuple[Path, ...]:
     """The files that may be it, if `place` is on this machine; empty if it is not. `base` is the recipe's directory."""
     if isinstance(name, LocalName):
         return (base / name.path,)
-    if not place.address.startswith("file:"):
+    if isinstance(name, GitName) or not place.address.startswith("file:"):
         return ()
     directory = Path(unquote(urlsplit(place.address).path))
     if isinstance(name, PypiName):

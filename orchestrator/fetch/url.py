@@ -10,8 +10,9 @@ from urllib.parse import SplitResult, urlsplit
 from orchestrator.errors import RecipeError
 
 _PROJECT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
-_LATER = ("git", "oci")  # reserved; nothing fetches them yet
-_FORMS = "pypi:PROJECT/FILE, debian:POOL-PATH, https://HOST/PATH, file:PATH"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_LATER = ("oci",)  # reserved; no source yet
+_FORMS = "pypi:PROJECT/FILE, debian:POOL-PATH, https://HOST/PATH, git:https://HOST/PATH@COMMIT, file:PATH"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +38,21 @@ class WebName:
 
 
 @dataclass(frozen=True, slots=True)
+class GitName:
+    """The files of one commit of a repository."""
+
+    url: str
+    commit: str  # 40 hex digits
+
+
+@dataclass(frozen=True, slots=True)
 class LocalName:
     """A file of this machine; relative to the recipe's directory unless absolute."""
 
     path: str
 
 
-Name = PypiName | DebianName | WebName | LocalName
+Name = PypiName | DebianName | WebName | GitName | LocalName
 
 
 def parse_name(text: str, *, where: str = "") -> Name:
@@ -72,6 +81,8 @@ def _parse(text: str) -> Name:
         return _local(rest)
     if scheme in ("https", "http"):
         return WebName(_checked_url(text))
+    if scheme == "git":
+        return _git(rest)
     if scheme in _LATER:
         raise ValueError(f"{scheme}: is reserved, but nothing here fetches it yet")
     raise ValueError(f"its scheme {scheme!r} is unknown")
@@ -84,6 +95,20 @@ def _pypi(rest: str) -> PypiName:
     if not file_name.strip(".") or "/" in file_name:
         raise ValueError(f"{file_name!r} is not a file's name")
     return PypiName(re.sub(r"[-_.]+", "-", project).lower(), file_name)
+
+
+def _git(rest: str) -> GitName:
+    url, at, commit = rest.rpartition("@")
+    if not at or _COMMIT.fullmatch(commit) is None:
+        raise ValueError("after @ it has no full commit of 40 hex digits; a branch or a tag can move")
+    parts = urlsplit(url)
+    if parts.scheme not in ("https", "http", "file"):
+        raise ValueError("git:https://HOST/PATH@COMMIT is fetched, and git:file:///PATH@COMMIT")
+    if parts.scheme == "file" and (parts.netloc or not parts.path.startswith("/") or not parts.path.strip("/")):
+        raise ValueError("it names no repository of this machine")
+    if parts.query:
+        raise ValueError("it has a query (?...)")
+    return GitName(url if parts.scheme == "file" else _checked_url(url), commit)
 
 
 def _checked_path(path: str) -> str:

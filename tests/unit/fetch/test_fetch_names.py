@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import RecipeError
 from orchestrator.fetch import parse_name
-from orchestrator.fetch.url import DebianName, LocalName, PypiName, WebName, without_secrets
+from orchestrator.fetch.url import DebianName, GitName, LocalName, PypiName, WebName, without_secrets
+
+COMMIT = "0123456789" * 4
 
 
 @pytest.mark.parametrize(
@@ -21,6 +23,9 @@ from orchestrator.fetch.url import DebianName, LocalName, PypiName, WebName, wit
         ("http://127.0.0.1:8000/b", WebName("http://127.0.0.1:8000/b")),
         ("http://[::1]/b", WebName("http://[::1]/b")),
         ("http://localhost/b", WebName("http://localhost/b")),
+        (f"git:https://example.org/a/b.git@{COMMIT}", GitName("https://example.org/a/b.git", COMMIT)),
+        (f"git:http://127.0.0.1:8000/b@{COMMIT}", GitName("http://127.0.0.1:8000/b", COMMIT)),
+        (f"git:file:///srv/a@b@{COMMIT}", GitName("file:///srv/a@b", COMMIT)),
         ("file:some file.tar", LocalName("some file.tar")),
         ("file:/absolute/../f", LocalName("/absolute/../f")),
     ],
@@ -34,7 +39,28 @@ def test_names(text: str, name: object) -> None:
     [
         ("hello.tar.gz", "it has no scheme"),
         ("ftp://example.org/f", "its scheme 'ftp' is unknown"),
-        ("git:https://example.org/r@0123", "git: is reserved, but nothing here fetches it yet"),
+        (
+            "git:https://example.org/r@0123",
+            "after @ it has no full commit of 40 hex digits; a branch or a tag can move",
+        ),
+        (
+            "git:https://example.org/r@main",
+            "after @ it has no full commit of 40 hex digits; a branch or a tag can move",
+        ),
+        ("git:https://example.org/r", "after @ it has no full commit of 40 hex digits; a branch or a tag can move"),
+        (
+            f"git:ssh://git@example.org/r@{COMMIT}",
+            "git:https://HOST/PATH@COMMIT is fetched, and git:file:///PATH@COMMIT",
+        ),
+        (f"git:ext::sh -c evil@{COMMIT}", "it holds white space or a control character"),
+        (f"git:http://example.org/r@{COMMIT}", "http:// is for this machine's own addresses only; use https://"),
+        (
+            f"git:https://me:secret@example.org/r@{COMMIT}",
+            "it holds a user name or password; a recipe is public, netrc is not",
+        ),
+        (f"git:https://example.org/r?x=1@{COMMIT}", "it has a query (?...)"),
+        (f"git:file://r@{COMMIT}", "it names no repository of this machine"),
+        (f"git:file://host/r@{COMMIT}", "it names no repository of this machine"),
         ("oci:example.org/i@sha256:00", "oci: is reserved, but nothing here fetches it yet"),
         ("pypi:project", "'' is not a file's name"),
         ("pypi:-x/file", "'-x' is not a project's name"),
