@@ -49,6 +49,7 @@ class BuildRecord:
     jobs: int = 1
     cores: int = 1
     fetched: int = 0  # bytes that came over the network
+    fetching: float = 0.0  # seconds in which some came
     steps: tuple[StepRecord, ...] = ()
     outputs: Mapping[str, str] = field(default_factory=dict)  # goal -> digest, of those that were finished
 
@@ -107,6 +108,7 @@ def _parse(document: dict[str, Any]) -> BuildRecord:
         jobs=int(number(document, "jobs")),
         cores=int(number(document, "cores")),
         fetched=int(number(document, "fetched")),
+        fetching=number(document, "fetching") if "fetching" in document else 0.0,
         steps=tuple(_step(step) for step in document["steps"]),
         outputs=mapping(document, "outputs"),
     )

@@ -1,18 +1,19 @@
 """Bytes that are on the disk before anyone can see them. Every error of a write, a sync or a close is raised.
 
 A full disk may be told at the sync only, and a rename may reach the disk before the data that it names; so: write,
-sync, rename, sync the directory.
+sync, rename, sync the directory. Where many small things are made at once, threads share one sync of the file system.
 """
 
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
-_SYNC_EACH = 64  # files; from here on one sync of the whole file system is cheaper
 
-
-def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+def write_file(path: Path, data: bytes, *, mode: int = 0o644, sync: bool = True) -> None:
     """Create `path` with `data` and sync it; raise OSError. What was written so far is left to the caller."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
@@ -20,7 +21,8 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         while view:
             view = view[os.write(descriptor, view) :]
         os.fchmod(descriptor, mode)
-        os.fsync(descriptor)
+        if sync:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -34,29 +36,73 @@ def fsync_path(path: Path) -> None:
         os.close(descriptor)
 
 
-def sync_tree(root: Path, files: int) -> None:
-    """Sync all that is below `root`, which holds about `files` entries; raise OSError."""
-    if files >= _SYNC_EACH:
-        _sync_file_system(root)
-        return
-    for directory, _, names in os.walk(root):
-        for name in names:
-            path = Path(directory, name)
-            if not path.is_symlink():
-                fsync_path(path)
-        fsync_path(Path(directory))
+class _Syncs:
+    """Syncs of one file system. Whoever asks while one runs waits for the next, which serves all who wait."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Condition()
+        self._begun = 0
+        self._ended = 0
+        self._failed: dict[int, OSError] = {}
+
+    def sync(self, root: Path) -> None:
+        with self._turn:
+            mine = self._begun + 1  # what has begun already may have passed by what was written last
+            while self._begun != self._ended and self._ended < mine:
+                self._turn.wait()
+            if self._ended >= mine:
+                if mine in self._failed:
+                    raise self._failed[mine]
+                return
+            self._begun = mine
+        failed: OSError | None = None
+        try:
+            _sync_file_system(root)
+        except OSError as error:
+            failed = error
+        with self._turn:
+            if failed is not None:
+                self._failed[mine] = failed
+            self._ended = mine
+            self._turn.notify_all()
+        if failed is not None:
+            raise failed
+
+
+_syncs: dict[int, _Syncs] = {}  # by device
+
+
+def sync_all(root: Path) -> None:
+    """Return when all that was written to the file system of `root` before this call is on the disk; raise OSError.
+
+    Threads share one sync, so that many small things at once cost as much as one. It costs less than a sync of each of
+    three files, but waits for what others have written too.
+    """
+    _syncs.setdefault(root.stat().st_dev, _Syncs()).sync(root)
 
 
 def _sync_file_system(root: Path) -> None:
-    import ctypes  # slow to import, and not needed to ask a question
-
     descriptor = os.open(root, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+        syncfs = _syncfs()
         if syncfs is None:
             os.sync()
         elif syncfs(descriptor) != 0:
-            code = ctypes.get_errno()
+            code = _errno()
             raise OSError(code, os.strerror(code), str(root))
     finally:
         os.close(descriptor)
+
+
+@cache
+def _syncfs() -> Callable[[int], int] | None:
+    import ctypes  # slow to import, and not needed to ask a question
+
+    return getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+
+
+def _errno() -> int:
+    """The error of the last call through ctypes in this thread."""
+    import ctypes
+
+    return ctypes.get_errno()

@@ -21,6 +21,7 @@ from orchestrator.store.survey import Candidate, Survey, survey
 from orchestrator.tree import disk, remove_tree
 
 _KEPT_BUILDS = 1000  # records of runs
+_WRITING = 86400.0  # seconds in which a file of the index is surely written
 _RECORDS = 30 * 86400.0  # seconds that a record outlives its object, so that `orch why` has something to compare with
 
 
@@ -129,13 +130,19 @@ def _drop_images(layout: Layout, blobs: set[str]) -> None:
 
 
 def _forget(layout: Layout, index: Index, found: Survey) -> None:
-    """Remove old records of things that are gone, and the oldest records of runs."""
+    """Remove old records of things that are gone, the oldest records of runs, and what killed commands began to write
+    into the index."""
     limit = time.time() - _RECORDS
     rooted = {root.record for root in found.roots}
     with disk("collect", layout.root):
         for path in (layout.root / directory / f"{name}.json" for directory, name in index.stale(limit)):
             if path not in rooted:
                 path.unlink(missing_ok=True)
+                (path.parent / "documents" / path.name).unlink(missing_ok=True)  # of a goal
         runs = sorted(layout.builds.glob("*.json"))
         for path in runs[:-_KEPT_BUILDS]:
             path.unlink(missing_ok=True)
+        for path in (layout.root / "index").glob("*.*-*"):  # NAME.PID-HEX: a file that was being written
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < time.time() - _WRITING:
+                    path.unlink()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from orchestrator.digest import Digest, blake3_bytes
+from orchestrator.digest import Digest, blake3_bytes, key_of
 from orchestrator.store.layout import Layout, safe_name
 from orchestrator.store.recent import add_recent, recent_keys
-from orchestrator.store.records import number, read_record, text, write_record
+from orchestrator.store.records import mapping, number, read_record, text, write_record
+from orchestrator.tree import disk
 
+_HEX = re.compile(r"[0-9a-f]{64}")
 RECENT = 10  # successes of one goal with the same options that are remembered
 
 
@@ -35,6 +38,8 @@ class Goal:
     output: Digest
     closure: tuple[ClosureItem, ...]  # the goal itself last
     finished: float = 0.0  # seconds since 1970, UTC; 0 in records of before
+    # What was hashed into the key: kept in a file of its own, which a look-up does not read (`read_goal_document`).
+    document: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
 
 def read_goal(layout: Layout, key: Digest) -> Goal | None:
@@ -64,6 +69,8 @@ def write_goal(layout: Layout, goal: Goal) -> None:
         "closure": closure,
         "finished": goal.finished,
     }
+    if goal.document is not None:
+        write_record(layout, _document_path(layout, goal.key), {"key": str(goal.key), "document": goal.document})
     write_record(layout, layout.goals / f"{goal.key.hex}.json", document)
     add_recent(layout, _latest(layout, goal.goal, goal.options), goal.key.hex, RECENT)
 
@@ -75,6 +82,33 @@ def recent_goals(layout: Layout, goal: str, options: tuple[tuple[str, str], ...]
         found = read_goal(layout, Digest("blake3", key))
         if found is not None and (found.goal, found.options) == (goal, options):
             yield found
+
+
+def all_goals(layout: Layout, goal: str) -> list[Goal]:
+    """Every success of a goal that there is a record of, whatever its options, newest first. Reads all goals' records.
+    Raise MachineError if they may not be read."""
+    with disk("read", layout.goals):
+        names = sorted(path.stem for path in layout.goals.glob("*.json"))
+    records = (read_goal(layout, Digest("blake3", name)) for name in names if _HEX.fullmatch(name))
+    found = [record for record in records if record is not None and record.goal == goal]
+    return sorted(found, key=lambda record: record.finished, reverse=True)
+
+
+def read_goal_document(layout: Layout, key: Digest) -> Mapping[str, Any] | None:
+    """What was hashed into a closure key, or None: records of before do not have it. Raise MachineError only if it may
+    not be read."""
+
+    def parse(document: dict[str, Any]) -> Mapping[str, Any]:
+        found = mapping(document, "document")
+        if text(document, "key") != str(key) or key_of(found) != key:
+            raise ValueError(f"it is the document of {document['key']}")
+        return found
+
+    return read_record(layout, _document_path(layout, key), parse)
+
+
+def _document_path(layout: Layout, key: Digest) -> Path:
+    return layout.goals / "documents" / f"{key.hex}.json"
 
 
 def _latest(layout: Layout, goal: str, options: tuple[tuple[str, str], ...]) -> Path:

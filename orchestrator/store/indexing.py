@@ -96,11 +96,11 @@ def _update_records(db: sqlite3.Connection, layout: Layout, directory: Path) -> 
             db.execute("DELETE FROM record WHERE directory = ? AND hex = ?", (directory.name, name))
             continue
         values = (directory.name, name, stamp, *row)
-        db.execute("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+        db.execute("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
 
 
-def _row(layout: Layout, directory: Path, name: str) -> tuple[str, str, str | None, str] | None:
-    """Kind, name, output and facts of a record."""
+def _row(layout: Layout, directory: Path, name: str) -> tuple[str, str, str | None, str, str, str] | None:
+    """Kind, name, output, facts, inputs and sources of a record."""
     key = Digest("blake3", name)
     if directory == layout.goals:
         goal = read_goal(layout, key)
@@ -112,7 +112,7 @@ def _row(layout: Layout, directory: Path, name: str) -> tuple[str, str, str | No
         ]
         facts: dict[str, Any] = {"goal": goal.goal, "options": goal.options, "finished": goal.finished}
         facts |= {"key": name, "output": goal.output.hex, "closure": closure}
-        return "goal", goal.goal, goal.output.hex, json.dumps(facts)
+        return "goal", goal.goal, goal.output.hex, json.dumps(facts), "", ""
     made = (read_check if directory == layout.checks else read_realisation)(layout, key)
     if made is None:
         return None
@@ -130,7 +130,8 @@ def _row(layout: Layout, directory: Path, name: str) -> tuple[str, str, str | No
         "finished": made.finished,
         "log": made.log,
     }
-    return made.kind, made.name, output, json.dumps(facts)
+    sources = [] if facts["builder"] == "wheel" else list(facts["sources"].values())
+    return made.kind, made.name, output, json.dumps(facts), " ".join(facts["inputs"].values()), " ".join(sources)
 
 
 def _document(document: Any, runtime: Any) -> dict[str, Any]:

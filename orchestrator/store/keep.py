@@ -49,6 +49,7 @@ def find_roots(layout: Layout, index: Index) -> list[Root]:
 
 
 def _goals(layout: Layout, index: Index, goals: list[GoalFacts]) -> Iterator[Root]:
+    inputs = index.inputs()
     seen: Counter[tuple[str, tuple[tuple[str, str], ...]]] = Counter()
     for goal in goals:
         age = seen[goal.goal, goal.options]
@@ -57,7 +58,7 @@ def _goals(layout: Layout, index: Index, goals: list[GoalFacts]) -> Iterator[Roo
             continue
         objects = {digest: name for name, _, _, digest, _ in goal.closure}
         if age == 0:
-            for name, digest in _built_with(index, goal):
+            for name, digest in _built_with(inputs, goal):
                 objects.setdefault(digest, name)
         yield Root(
             kind="goal",
@@ -70,20 +71,17 @@ def _goals(layout: Layout, index: Index, goals: list[GoalFacts]) -> Iterator[Roo
         )
 
 
-def _built_with(index: Index, goal: GoalFacts) -> Iterator[tuple[str, str]]:
+def _built_with(inputs: Mapping[str, tuple[str, str | None, list[str]]], goal: GoalFacts) -> Iterator[tuple[str, str]]:
     """What a goal's closure was built with, as far as records tell: compilers, headers, bases."""
     todo = [key for _, _, _, _, key in goal.closure if key is not None]
     seen = set(todo)
     while todo:
-        facts = index.derivation(todo.pop())
-        if facts is None:
-            continue
-        if facts.output is not None:
-            yield facts.name, facts.output
-        for _, key in facts.inputs:
-            if key not in seen:
-                seen.add(key)
-                todo.append(key)
+        name, output, keys = inputs.get(todo.pop(), ("", None, ()))
+        if output is not None:
+            yield name, output
+        fresh = [key for key in keys if key not in seen]
+        seen.update(fresh)
+        todo += fresh
 
 
 def image_contents(image: ImageRecord) -> tuple[dict[str, str], dict[str, str]]:

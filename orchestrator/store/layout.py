@@ -6,12 +6,14 @@ realisations/<key>.json             derivation and build keys -> output; latest/
 checks/<key>.json
 goals/<key>.json                    finished goals; latest/ holds hints by goal and options
 sources/sha256/<hex>, <hex>.json    a file and a note about it; partial/ holds unfinished downloads
+sources/tree/<hex>.json             which of the files unpacks to that tree
 oci/                                one OCI image layout that all images share: oci-layout, index.json, blobs/
 layers/<key>.json                   what a layer became: its blob and diff_id
 elf/<hex>.json                      what the ELF files of an object say about themselves
 images/<key>.json                   images that were assembled and passed their checks; latest/ finds them by name
 builds/<id>.json                    what a run did: its steps, when, how long
 answers/<question>                  what commands with nothing to do printed, and what made it so; all may be deleted
+index/                              what is quick to ask of all this, made from it; may be deleted
 logs/ stage/ locks/ roots/ corrupt/
 failed/                             directories of failed builds and trees that came out different, kept to be looked at
 """
@@ -41,6 +43,7 @@ _DIRECTORIES = (
     "sources",
     "sources/sha256",
     "sources/partial",
+    "sources/tree",
     "oci",
     "oci/blobs",
     "oci/blobs/sha256",
@@ -56,6 +59,7 @@ _DIRECTORIES = (
     "corrupt",
     "failed",
     "elf",
+    "index",
 )
 _MAY_BE_THERE = {"README.md", ".gitignore", "lost+found", _SCHEMA_FILE, *_DIRECTORIES}
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import errno
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from orchestrator import tree
 from orchestrator.digest import Digest, blake3_bytes
 from orchestrator.errors import MachineError
 from orchestrator.store.aside import put_aside
-from orchestrator.store.durable import fsync_path, sync_tree, write_file
+from orchestrator.store.durable import sync_all, write_file
+from orchestrator.store.held import hold
 from orchestrator.store.layout import Layout
-from orchestrator.store.stage import staging
-from orchestrator.tree import Manifest, check_tree, disk, remove_tree, seal
+from orchestrator.tree import disk, remove_tree
+
+if TYPE_CHECKING:
+    from orchestrator.tree import Manifest
 
 _TREE = "tree"
 _MANIFEST = "manifest.json"
@@ -26,6 +31,7 @@ def object_tree(layout: Layout, digest: Digest) -> Path:
 def has_object(layout: Layout, digest: Digest) -> bool:
     """Whether the object is there; its content is not read (see verify_object). Raise MachineError if
     the store may not be read."""
+    hold(layout, "object", digest.hex)
     home = layout.object(digest)
     with disk("read", home):
         return (home / _MANIFEST).is_file() and (home / _TREE).is_dir()
@@ -40,7 +46,7 @@ def read_manifest(layout: Layout, digest: Digest) -> Manifest:
         data = path.read_bytes()
     try:
         _refuse_changed(data, digest)
-        return Manifest.read(data)
+        return tree.Manifest.read(data)
     except ValueError as error:
         quarantine_object(layout, digest, str(error))
         raise MachineError(
@@ -59,40 +65,48 @@ def _refuse_changed(data: bytes, digest: Digest) -> None:
 def publish_tree(layout: Layout, staged: Path, manifest: Manifest) -> Digest:
     """Make the tree at `staged`, which `manifest` describes, an object; return its Digest.
 
-    `staged` lies in the store's stage and is the store's from now on: moved, or removed if this fails half-way. An
-    object that exists already stays as it is. Raise MachineError; nothing is visible then.
+    `staged` lies in a staging directory of the caller's and is the store's from now on: moved, or left to be removed
+    with that directory if this fails half-way. An object that exists already stays as it is. All of it is on the disk
+    before it is visible; its name is with the next sync, so that a record is written after one (write_records). Raise
+    MachineError; nothing is visible then.
     """
     data = manifest.to_bytes()
     digest = blake3_bytes(data)
     if has_object(layout, digest):
         remove_tree(staged)
         return digest
-    with staging(layout, f"publish-{digest.hex[:12]}") as room, disk("publish", layout.object(digest)):
-        home = room / "object"
-        home.mkdir(mode=0o755)
-        staged.chmod(0o755)  # a directory can be moved by those only who may write to it
-        staged.rename(home / _TREE)
-        seal(home / _TREE, manifest)
-        write_file(home / _MANIFEST, data, mode=0o444)
-        sync_tree(home, len(manifest.entries))
-        _install(layout, home, digest)
+    home = staged.with_name(f"{staged.name}.object-{digest.hex[:12]}")
+    try:
+        with disk("publish", layout.object(digest)):
+            home.mkdir(mode=0o755)
+            staged.chmod(0o755)  # a directory can be moved by those only who may write to it
+            staged.rename(home / _TREE)
+            tree.seal(home / _TREE, manifest)
+            write_file(home / _MANIFEST, data, mode=0o444, sync=False)
+            sync_all(home)
+            _install(layout, home, digest)
+    except BaseException:
+        remove_tree(home)
+        raise
     return digest
 
 
 def _install(layout: Layout, home: Path, digest: Digest) -> None:
     target = layout.object(digest)
-    layout.objects.mkdir(parents=True, exist_ok=True)
     try:
+        home.rename(target)
+    except FileNotFoundError:
+        layout.objects.mkdir(parents=True, exist_ok=True)
         home.rename(target)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise
         if has_object(layout, digest):
+            remove_tree(home)
             return  # another process was first, with the same bytes
         put_aside(layout, target, "incomplete: its tree or its manifest is missing")
         home.rename(target)
     target.chmod(0o555)
-    fsync_path(layout.objects)
 
 
 def verify_object(layout: Layout, digest: Digest) -> list[str]:
@@ -105,10 +119,10 @@ def verify_object(layout: Layout, digest: Digest) -> list[str]:
         return [f"{_MANIFEST}: cannot be read: {error.strerror}"]
     try:
         _refuse_changed(data, digest)
-        manifest = Manifest.parse(data)
+        manifest = tree.Manifest.parse(data)
     except ValueError as error:
         return [str(error)]
-    return check_tree(home / _TREE, manifest)
+    return tree.check_tree(home / _TREE, manifest)
 
 
 def quarantine_object(layout: Layout, digest: Digest, why: str) -> Path | None:

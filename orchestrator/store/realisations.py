@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from orchestrator.digest import Digest
 from orchestrator.store.layout import Layout, safe_name
-from orchestrator.store.recent import add_recent, recent_keys
-from orchestrator.store.records import mapping, number, read_record, text, write_record
+from orchestrator.store.recent import recent_keys, with_recent
+from orchestrator.store.records import (
+    mapping,
+    number,
+    read_record,
+    record_bytes,
+    replace_files,
+    settle,
+    text,
+    write_record,
+)
+from orchestrator.store.stage import staging
 
 Kind = Literal["derivation", "build", "check"]
 
@@ -46,9 +56,24 @@ def read_realisation(layout: Layout, key: Digest) -> Realisation | None:
 
 def write_realisation(layout: Layout, realisation: Realisation) -> None:
     """Record the result of a derivation or build key; on the disk when this returns. Raise MachineError."""
-    _write(layout, layout.realisations, realisation)
-    if realisation.output is not None:
-        add_recent(layout, _latest(layout, realisation.name, realisation.kind), realisation.key.hex, RECENT)
+    with staging(layout, "record") as room:
+        write_realisations(layout, [realisation], room)
+    settle(layout.realisations)
+
+
+def write_realisations(layout: Layout, realisations: Iterable[Realisation], room: Path) -> None:
+    """Record results of derivation and build keys. `room` is a staging directory of the caller's.
+
+    What they lead to is on the disk before they are visible; they are there for good after `settle`. Raise
+    MachineError.
+    """
+    files: dict[Path, bytes] = {}
+    for one in realisations:
+        files[layout.realisations / f"{one.key.hex}.json"] = record_bytes(_document(one))
+        if one.output is not None and one.kind == "derivation":
+            hint = _latest(layout, one.name)
+            files[hint] = with_recent(hint, one.key.hex, RECENT)
+    replace_files(files, room)
 
 
 def read_check(layout: Layout, key: Digest) -> Realisation | None:
@@ -58,25 +83,25 @@ def read_check(layout: Layout, key: Digest) -> Realisation | None:
 
 def write_check(layout: Layout, check: Realisation) -> None:
     """Record the result of a check; on the disk when this returns. Raise MachineError."""
-    _write(layout, layout.checks, check)
+    write_record(layout, layout.checks / f"{check.key.hex}.json", _document(check))
 
 
-def recent_realisations(layout: Layout, name: str, kind: Kind = "derivation") -> Iterator[Realisation]:
+def recent_realisations(layout: Layout, name: str) -> Iterator[Realisation]:
     """The last successes of the recipe `name`, newest first, whatever their options; at most `RECENT`. A hint: some may
     be missing, and outputs may be gone. Raise MachineError only if a record may not be read."""
-    for key in recent_keys(_latest(layout, name, kind)):
+    for key in recent_keys(_latest(layout, name)):
         found = read_realisation(layout, Digest("blake3", key))
         if found is not None and found.name == name:
             yield found
 
 
-def latest_realisation(layout: Layout, name: str, kind: Kind = "derivation") -> Realisation | None:
+def latest_realisation(layout: Layout, name: str) -> Realisation | None:
     """The newest of `recent_realisations`, or None."""
-    return next(recent_realisations(layout, name, kind), None)
+    return next(recent_realisations(layout, name), None)
 
 
-def _latest(layout: Layout, name: str, kind: Kind) -> Path:
-    return layout.realisations / "latest" / f"{kind}-{safe_name(name)}"
+def _latest(layout: Layout, name: str) -> Path:
+    return layout.realisations / "latest" / f"derivation-{safe_name(name)}"
 
 
 def _read(layout: Layout, directory: Path, key: Digest) -> Realisation | None:
@@ -89,8 +114,8 @@ def _read(layout: Layout, directory: Path, key: Digest) -> Realisation | None:
     return read_record(layout, directory / f"{key.hex}.json", parse)
 
 
-def _write(layout: Layout, directory: Path, realisation: Realisation) -> None:
-    document = {
+def _document(realisation: Realisation) -> dict[str, Any]:
+    return {
         "key": str(realisation.key),
         "kind": realisation.kind,
         "name": realisation.name,
@@ -104,7 +129,6 @@ def _write(layout: Layout, directory: Path, realisation: Realisation) -> None:
         "origin": realisation.origin,
         "runtime": dict(realisation.runtime),
     }
-    write_record(layout, directory / f"{realisation.key.hex}.json", document)
 
 
 def _parse(document: dict[str, Any]) -> Realisation:

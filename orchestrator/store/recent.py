@@ -22,8 +22,13 @@ def recent_keys(hint: Path) -> list[str]:
     return [line for line in data.splitlines() if _HEX.fullmatch(line)]
 
 
+def with_recent(hint: Path, key: str, limit: int) -> bytes:
+    """The list with a key put first, at most `limit` long, as it is on the disk."""
+    keys = [key, *(other for other in recent_keys(hint) if other != key)][:limit]
+    return "".join(f"{one}\n" for one in keys).encode()
+
+
 def add_recent(layout: Layout, hint: Path, key: str, limit: int) -> None:
     """Put a key first in a list of at most `limit`. What cannot be written is written by the next success."""
     with suppress(MachineError):
-        keys = [key, *(other for other in recent_keys(hint) if other != key)][:limit]
-        replace_file(layout, hint, "".join(f"{key}\n" for key in keys).encode())
+        replace_file(layout, hint, with_recent(hint, key, limit))

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from orchestrator.digest import blake3_bytes
 from orchestrator.errors import MachineError, OrchError
 from orchestrator.store.aside import put_aside
-from orchestrator.store.durable import fsync_path, write_file
+from orchestrator.store.durable import sync_all, write_file
 from orchestrator.store.layout import Layout
 from orchestrator.store.stage import staging
 from orchestrator.tree import disk, machine_error
@@ -26,19 +26,47 @@ _SCHEMA = 1
 _DAMAGE = {errno.EIO, errno.EISDIR, errno.ELOOP, errno.ENOTDIR}
 
 
+def record_bytes(document: Mapping[str, Any]) -> bytes:
+    """What a record with `document` looks like on the disk."""
+    line = json.dumps({"schema": _SCHEMA, **document}, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    return line + _seal(line)
+
+
 def write_record(layout: Layout, path: Path, document: Mapping[str, Any]) -> None:
     """Put `document` at `path`, replacing what is there; it is on the disk when this returns. Raise MachineError."""
-    line = json.dumps({"schema": _SCHEMA, **document}, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-    replace_file(layout, path, line + _seal(line))
+    replace_file(layout, path, record_bytes(document))
 
 
 def replace_file(layout: Layout, path: Path, data: bytes) -> None:
     """Put `data` at `path` at once, durably. Raise MachineError."""
-    with staging(layout, "record") as room, disk("write", path):
-        write_file(room / "new", data)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        (room / "new").replace(path)
-        fsync_path(path.parent)
+    with staging(layout, "record") as room:
+        replace_files({path: data}, room)
+        settle(path.parent)
+
+
+def replace_files(files: Mapping[Path, bytes], room: Path) -> None:
+    """Put each of `files` at its path at once, in this order. `room` is a staging directory of the caller's.
+
+    None is visible before all that was written so far, the names of objects too, is on the disk; the new names are
+    there for good after `settle`. Raise MachineError.
+    """
+    first = next(iter(files))
+    with disk("write", first):
+        for number, data in enumerate(files.values()):
+            write_file(room / f"record-{number}", data, sync=False)
+        sync_all(room)
+        for number, path in enumerate(files):
+            try:
+                (room / f"record-{number}").replace(path)
+            except FileNotFoundError:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                (room / f"record-{number}").replace(path)
+
+
+def settle(place: Path) -> None:
+    """Return when all names given so far on the file system of `place` are on the disk. Raise MachineError."""
+    with disk("sync", place):
+        sync_all(place)
 
 
 def read_record(layout: Layout, path: Path, parse: Callable[[dict[str, Any]], T]) -> T | None:

@@ -18,6 +18,7 @@ from orchestrator.digest import Digest, blake3_file, sha256_file
 from orchestrator.errors import SourceError
 from orchestrator.store.aside import put_aside
 from orchestrator.store.durable import fsync_path
+from orchestrator.store.held import hold
 from orchestrator.store.layout import Layout
 from orchestrator.store.records import number, read_record, text, write_record
 from orchestrator.store.stage import staging
@@ -40,6 +41,7 @@ class StoredSource:
 def source_file(layout: Layout, sha256: str) -> Path | None:
     """The stored file with this SHA-256 hex, or None. It was verified when it came; see verify_source.
     Raise MachineError if the store may not be read."""
+    hold(layout, "source", sha256)
     path = layout.sources / sha256
     with disk("read", path):
         return path if path.is_file() else None
@@ -73,6 +75,17 @@ def add_source(layout: Layout, file: Path, *, sha256: str, names: tuple[str, ...
     return _remember(layout, sha256, names)
 
 
+def tree_source(layout: Layout, tree: str) -> Path | None:
+    """A stored source that unpacks to the tree with this BLAKE3 hex, or None. Raise MachineError."""
+    sha256 = read_record(layout, _tree_note(layout, tree), lambda document: text(document, "sha256"))
+    return source_file(layout, sha256) if sha256 is not None else None
+
+
+def note_tree(layout: Layout, tree: str, sha256: str) -> None:
+    """Remember that a stored source unpacks to a tree; the last one that is said to counts. Raise MachineError."""
+    write_record(layout, _tree_note(layout, tree), {"tree": tree, "sha256": sha256})
+
+
 def partial_path(layout: Layout, sha256: str) -> Path:
     """Where the bytes of a download lie until it is whole; they outlive the process, so that the next one goes on from
     there. Raise MachineError."""
@@ -95,6 +108,7 @@ def adopt_partial(layout: Layout, sha256: str, *, names: tuple[str, ...]) -> Pat
 
 def verify_source(layout: Layout, sha256: str) -> bool:
     """Whether the source is there and all of it, read again, still has its hash. Raise MachineError."""
+    hold(layout, "source", sha256)
     path = layout.sources / sha256
     with disk("read", path):
         return path.is_file() and sha256_file(path).hex == sha256
@@ -106,6 +120,7 @@ def quarantine_source(layout: Layout, sha256: str, why: str) -> Path | None:
 
 
 def _keep(layout: Layout, file: Path, sha256: str, name: str) -> None:
+    hold(layout, "source", sha256)
     with disk("store", file):
         found = sha256_file(file)
         if found.hex != sha256:
@@ -120,6 +135,10 @@ def _keep(layout: Layout, file: Path, sha256: str, name: str) -> None:
         layout.sources.mkdir(parents=True, exist_ok=True)
         file.replace(layout.sources / sha256)
         fsync_path(layout.sources)
+
+
+def _tree_note(layout: Layout, tree: str) -> Path:
+    return layout.sources.with_name("tree") / f"{tree}.json"
 
 
 def _note(layout: Layout, sha256: str) -> Path:

@@ -25,6 +25,7 @@ from orchestrator.store.held import Thing
 from orchestrator.store.index import Index
 from orchestrator.store.keep import Root
 from orchestrator.store.layout import Layout
+from orchestrator.store.sources import tree_source
 from orchestrator.tree import disk
 
 Kind = Literal["object", "source", "blob", "log", "failed", "download", "corrupt"]
@@ -62,7 +63,7 @@ def survey(layout: Layout, index: Index, roots: Sequence[Root], held: Mapping[Th
         sizes = {name: size.bytes for name, size in index.sizes().items()}
         blobs = _files(layout.oci / "blobs" / "sha256")
         sources = {name: one for name, one in _files(layout.sources).items() if len(name) == 64}
-        needed = _needed_sources(index, kept)
+        needed = _needed_sources(layout, index, kept)
         candidates = [
             *_objects(layout, index, kept, sizes),
             *(
@@ -102,7 +103,7 @@ def _kept(roots: Sequence[Root], held: Mapping[Thing, set[str]]) -> dict[str, st
 def _objects(layout: Layout, index: Index, kept: Mapping[str, str], sizes: Mapping[str, int]) -> Iterator[Candidate]:
     with os.scandir(layout.objects) as entries:
         dead = [entry for entry in entries if entry.name not in kept]
-    labels = index.labels() if dead else {}
+    labels = index.labels(entry.name for entry in dead)
     for entry in dead:
         label = labels.get(entry.name, "unknown")
         used = entry.stat(follow_symlinks=False).st_mtime
@@ -122,13 +123,16 @@ def _files(directory: Path) -> dict[str, tuple[Path, int, float]]:
     return found
 
 
-def _needed_sources(index: Index, kept: Collection[str]) -> dict[str, str]:
+def _needed_sources(layout: Layout, index: Index, kept: Collection[str]) -> dict[str, str]:
     """The sources of what is kept, by hash, with what needs them. A wheel's archive is not: its tree says all of it."""
     needed: dict[str, str] = {}
-    for facts in index.facts("build"):
-        if facts.output in kept and facts.builder != "wheel":
-            for _, name in facts.sources:
-                needed.setdefault(name, f"source of {facts.name} {facts.version}")
+    for output, name, hashes in index.sources():
+        if output in kept:
+            for one in hashes:
+                if one.startswith("tree:"):  # whatever was supplied for it
+                    file = tree_source(layout, one.removeprefix("tree:"))
+                    one = file.name if file is not None else one
+                needed.setdefault(one, f"source of {name}")
     return needed
 
 

@@ -72,9 +72,10 @@ def finish(layout: Layout, goal: str, closure: dict[str, Digest], *, finished: f
 
 
 def names(layout: Layout) -> set[str]:
+    there = [path.name for path in layout.objects.iterdir()]
     with open_index(layout) as index:
-        labels = index.labels()
-    return {labels.get(path.name, path.name) for path in layout.objects.iterdir()}
+        labels = index.labels(there)
+    return {labels.get(name, name) for name in there}
 
 
 def test_a_goal_keeps_its_closure_and_the_newest_what_it_was_built_with(layout: Layout) -> None:
@@ -236,6 +237,17 @@ def test_a_killed_collection_leaves_what_the_next_removes(layout: Layout) -> Non
     collect(layout, Policy())
     assert not trash.exists()
     assert [path.name for path in layout.objects.iterdir()] == [kept.hex]
+
+
+def test_what_a_killed_command_began_to_write_into_the_index_goes_after_a_day(layout: Layout) -> None:
+    index = layout.root / "index"
+    for name, age in (("outputs.12-0a1b2c3d", 2), ("outputs.13-0a1b2c3d", 0), ("recipes-0a1b2c3d4e5f6071", 2)):
+        (index / name).touch()
+        os.utime(index / name, (time.time() - age * DAY,) * 2)
+    collect(layout, Policy(), dry_run=True)
+    assert len(list(index.glob("*0a1b2c3d*"))) == 3
+    collect(layout, Policy())
+    assert {path.name for path in index.glob("*0a1b2c3d*")} == {"outputs.13-0a1b2c3d", "recipes-0a1b2c3d4e5f6071"}
 
 
 def test_an_index_that_is_damaged_or_gone_is_made_again(layout: Layout) -> None:
