@@ -12,21 +12,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.archive import unpack
+from orchestrator.archive import unpack, unpack_tree
 from orchestrator.build.base import unpack_base
 from orchestrator.build.bytecode import arranged
+from orchestrator.build.jobserver import Tokens
 from orchestrator.build.mounts import refuse_clashes, trees
 from orchestrator.build.script import build_environment, build_script
 from orchestrator.build.wheel import install_wheel
 from orchestrator.digest import Digest, sha256_file
 from orchestrator.errors import RecipeError, SourceError
-from orchestrator.events import Monitor, StepOutput
+from orchestrator.events import Monitor, StepOutput, StepPhase
 from orchestrator.graph.bytecode import LEFT_OUT
-from orchestrator.graph.derivation import LocalFile, Node
+from orchestrator.graph.derivation import LocalFile, Node, Source
 from orchestrator.sandbox.runtime import run
 from orchestrator.sandbox.spec import BUILD_DIR, OUT_DIR, SOURCE_DATE_EPOCH, Bind, Outcome, Spec
 from orchestrator.sandbox.step import LineListener, limits
 from orchestrator.sandbox.step_failure import failure
+from orchestrator.sandbox.workplace import Workplace
 from orchestrator.store import Layout, read_manifest
 from orchestrator.tree import Manifest, remove_tree, scan
 
@@ -51,9 +53,11 @@ class Work:
     stage: Path  # private, on the store's filesystem
     log: Path
     cores: int
+    tokens: Tokens | None = None  # for more cores
     monitor: Monitor
     stop: threading.Event
     keep_failed: bool = False
+    place: Workplace | None = None  # what its sandboxes share with others'
     variation: Variation = Variation()
 
     @property
@@ -96,11 +100,30 @@ def place_sources(node: Node, files: Mapping[str, Path], directory: Path) -> Non
         target.mkdir(parents=True, exist_ok=True)
         is_zip = source.file_name.endswith((".whl", ".zip"))
         try:
-            unpack(file, target, file_name=source.file_name, strip=not is_zip)
+            if source.sha256 is None:
+                _unpack_tree(source, file, target, directory)
+            else:
+                unpack(file, target, file_name=source.file_name, strip=not is_zip)
         except SourceError as error:
             error.where = error.where or source.where
             raise
         _settle(target, directory)
+
+
+def _unpack_tree(source: Source, file: Path, target: Path, directory: Path) -> None:
+    """Unpack a source that is pinned by its tree, once that was seen to be what `file` unpacks to."""
+    alone = directory / ".orch" / "tree"  # beside what other sources have put at the target
+    unpack_tree(file, alone, file_name=source.file_name)
+    found = scan(alone).digest
+    if found.hex != source.tree:
+        raise SourceError(
+            f"{source.name} does not unpack to what is pinned",
+            where=source.where,
+            why=f"expected a tree of blake3:{source.tree}, got {found}",
+            hint="orch source verify looks at what is stored; else write the new tree into the recipe",
+        )
+    remove_tree(alone.parent)
+    unpack_tree(file, target, file_name=source.file_name)
 
 
 def _refuse_output(node: Node, manifest: Manifest) -> None:
@@ -160,6 +183,7 @@ def build(
         what, root = f"building {node.label}", work.layout.root
         may_keep = work.step.startswith("build ")
         raise failure(what, outcome, work.log, show=work.show, work=root, kept=kept, may_keep=may_keep)
+    work.monitor(StepPhase(step=work.step, phase="store" if work.step.startswith("build ") else "compare"))
     manifest = scan(out, allow_setuid=frozenset(s.path for s in node.setuid))
     _refuse_output(node, manifest)
     return out, manifest
@@ -208,5 +232,16 @@ def _run(node: Node, inputs: Sequence[tuple[str, Digest]], work: Work, out: Path
         cpus=work.variation.cpus,
         old_kernel_release=work.variation.old_kernel_release,
     )
+    return run_script(spec, work, scripts)
+
+
+def run_script(spec: Spec, work: Work, scripts: Path) -> Outcome:
+    """Run a step's script, whose directory `scripts` holds the pipes of its tokens meanwhile. Raise MachineError."""
     listener = LineListener(work.step, work.monitor)
-    return run(spec, work=work.stage, log=work.log, on_line=listener, stop=work.stop)
+    if work.tokens is not None:
+        work.tokens.place(scripts)
+    try:
+        return run(spec, work=work.place or work.stage, log=work.log, on_line=listener, stop=work.stop)
+    finally:
+        if work.tokens is not None:
+            work.tokens.remove(scripts)

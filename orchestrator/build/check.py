@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from orchestrator.build.action import Work, place_files
+from orchestrator.build.action import Work, place_files, run_script
 from orchestrator.build.mounts import refuse_clashes, trees
 from orchestrator.build.script import ENVIRONMENT, check_script
 from orchestrator.digest import Digest
@@ -51,7 +51,7 @@ def _loader_cache(base: Sequence[Path], directories: Sequence[str], work: Work) 
         limits=limits(),
     )
     listener = LineListener(work.step, work.monitor)
-    outcome = run(spec, work=work.stage, log=work.log, on_line=listener, stop=work.stop)
+    outcome = run(spec, work=work.place or work.stage, log=work.log, on_line=listener, stop=work.stop)
     if not outcome.passed:
         raise failure("making the loader cache", outcome, work.log, show=work.show, work=work.layout.root)
     return tree
@@ -80,7 +80,6 @@ def check(graph: Graph, node: Node, digests: Mapping[str, Digest], work: Work) -
         environment=tuple(sorted(environment.items())),
         limits=limits(),
     )
-    listener = LineListener(work.step, work.monitor)
-    outcome = run(spec, work=work.stage, log=work.log, on_line=listener, stop=work.stop)
+    outcome = run_script(spec, work, directory / ".orch")
     if not outcome.passed:
         raise failure(f"checking {node.label}", outcome, work.log, show=work.show, work=work.layout.root)

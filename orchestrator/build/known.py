@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from orchestrator import store  # what of it is needed is imported when it is: see there
 from orchestrator.digest import Digest
+from orchestrator.digest.looks import Looks, Moment
 from orchestrator.graph.derivation import Source
-from orchestrator.store import (
-    Layout,
-    has_object,
-    read_check,
-    read_goal,
-    read_realisation,
-    recent_realisations,
-    source_file,
-)
+
+if TYPE_CHECKING:
+    from orchestrator.store import Layout
+
+
+def remembered_outputs(layout: Layout, moment: Moment | None) -> Looks | None:
+    """What the records of a store led to when they were last read, as far as they are still as they were."""
+    if moment is None:
+        return None
+    return Looks(f"{layout.root}/index/outputs", str(layout.realisations), moment)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,26 +29,45 @@ class StoreKnown:
     """`plan.Known` over one store."""
 
     layout: Layout
+    outputs: Looks | None = None  # what records led to when they were last read
 
     def output(self, key: Digest) -> Digest | None:
-        found = read_realisation(self.layout, key)
-        return found.output if found is not None else None
+        remembered = self.outputs.get(key.hex) if self.outputs is not None else None
+        if remembered is not None:
+            return Digest("blake3", remembered.decode())
+        found = store.read_realisation(self.layout, key)
+        output = found.output if found is not None else None
+        if output is not None and self.outputs is not None:
+            self.outputs.add(key.hex, [f"{key.hex}.json"], output.hex.encode())
+        return output
 
     def present(self, digest: Digest) -> bool:
-        return has_object(self.layout, digest)
+        home = f"{self.layout.root}/objects/{digest.hex}"
+        try:  # as has_object, without its ways to say what is wrong
+            manifest, tree = os.stat(f"{home}/manifest.json"), os.stat(f"{home}/tree")  # noqa: PTH116
+        except OSError:
+            return store.has_object(self.layout, digest)
+        return stat.S_ISREG(manifest.st_mode) and stat.S_ISDIR(tree.st_mode)
+
+    def save(self) -> None:
+        """Let what was read now be remembered."""
+        if self.outputs is not None:
+            self.outputs.save()
 
     def checked(self, key: Digest) -> bool:
-        return read_check(self.layout, key) is not None
+        return store.read_check(self.layout, key) is not None
 
     def goal(self, key: Digest) -> Digest | None:
-        goal = read_goal(self.layout, key)
+        goal = store.read_goal(self.layout, key)
         if goal is None:
             return None
-        whole = all(has_object(self.layout, item.digest) for item in goal.closure)
+        whole = all(store.has_object(self.layout, item.digest) for item in goal.closure)
         return goal.output if whole else None
 
     def documents(self, name: str) -> Iterable[Mapping[str, Any]]:
-        return (found.document for found in recent_realisations(self.layout, name))
+        return (found.document for found in store.recent_realisations(self.layout, name))
 
     def source(self, source: Source) -> bool:
-        return source.sha256 is not None and source_file(self.layout, source.sha256) is not None
+        if source.sha256 is None:
+            return source.tree is not None and store.tree_source(self.layout, source.tree) is not None
+        return store.source_file(self.layout, source.sha256) is not None

@@ -8,13 +8,15 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from orchestrator.build.action import Work, build
 from orchestrator.build.check import check
+from orchestrator.build.cores import Share
+from orchestrator.build.room import Room
 from orchestrator.digest import Digest, key_of
 from orchestrator.errors import OrchError
 from orchestrator.events import Monitor, Notice, StepFinished, StepStarted, StepWaiting
@@ -30,9 +32,8 @@ from orchestrator.store import (
     read_check,
     read_realisation,
     recent_realisations,
-    staging,
     write_check,
-    write_realisation,
+    write_realisations,
 )
 
 
@@ -62,9 +63,19 @@ class Maker:
     stop: threading.Event
     keep_failed: bool
     report: Report
+    room: Room
+    began: dict[str, float] = field(default_factory=dict)  # by step, once it has its lock
 
-    def make(self, node: Node, inputs: list[tuple[str, Digest]], files: Mapping[str, Path], cores: int) -> Digest:
-        """The digest of the output of `node`, built with `inputs` (top first) and published.
+    def make(
+        self,
+        node: Node,
+        inputs: list[tuple[str, Digest]],
+        files: Mapping[str, Path],
+        share: Share,
+        built: Callable[[], object] = lambda: None,
+    ) -> Digest:
+        """The digest of the output of `node`, built with `inputs` (top first) and published. `built` is called when
+        only the disk is waited for.
 
         Raises StepFailed, RecipeError or MachineError; nothing is recorded then.
         """
@@ -79,14 +90,14 @@ class Maker:
             before = {made.output for made in recent_realisations(self.layout, node.name)}
             log = new_log(self.layout, node.name, key)
             self.monitor(StepStarted(step=step, log=log))
-            began = time.monotonic()
-            with staging(self.layout, node.name) as stage:
-                tree, manifest = build(node, files, inputs, self._work(step, stage, log, cores))
+            began = self.began[step] = time.monotonic()
+            with self.room.directory(node.name) as stage:
+                tree, manifest = build(node, files, inputs, self._work(step, stage, log, share))
+                seconds = time.monotonic() - began
+                built()
                 output = publish_tree(self.layout, tree, manifest)
-            seconds = time.monotonic() - began
-            made = self._record(node, "build", key, document, output, seconds, log, cores)
-            write_realisation(self.layout, made)
-            self._alias(node, made)
+                made = self._record(node, "build", key, document, output, seconds, log, share)
+                write_realisations(self.layout, (made, self._alias(node, made)), stage)
         if found is not None and found.output != output:
             text = f"{node.label} came out different from before with the same inputs: {found.output}, now {output}"
             self.monitor(Notice(text=text))
@@ -95,10 +106,11 @@ class Maker:
 
     def reuse(self, node: Node, made: Realisation, why: str) -> None:
         """Record that the derivation key of `node` leads to an output that exists under its build key."""
-        self._alias(node, made)
+        with self.room.directory(node.name) as stage:
+            write_realisations(self.layout, [self._alias(node, made)], stage)
         self._finish(f"build {node.name}", node, "same", 0.0, why)
 
-    def check(self, node: Node, digests: Mapping[str, Digest], cores: int) -> None:
+    def check(self, node: Node, digests: Mapping[str, Digest], share: Share) -> None:
         """Run the check of `node` with the outputs in `digests`, unless it has passed with them; raise if it fails."""
         step = f"check {node.name}"
         document = check_document(self.graph, node, digests[node.name], digests)
@@ -109,22 +121,24 @@ class Maker:
                 return
             log = new_log(self.layout, f"{node.name}-check", key)
             self.monitor(StepStarted(step=step, log=log))
-            began = time.monotonic()
-            with staging(self.layout, f"{node.name}-check") as stage:
-                check(self.graph, node, digests, self._work(step, stage, log, cores))
+            began = self.began[step] = time.monotonic()
+            with self.room.directory(f"{node.name}-check") as stage:
+                check(self.graph, node, digests, self._work(step, stage, log, share))
             seconds = time.monotonic() - began
-            write_check(self.layout, self._record(node, "check", key, document, None, seconds, log, cores))
+            write_check(self.layout, self._record(node, "check", key, document, None, seconds, log, share))
         self._finish(step, node, "checked", seconds)
 
-    def _work(self, step: str, stage: Path, log: Path, cores: int) -> Work:
+    def _work(self, step: str, stage: Path, log: Path, share: Share) -> Work:
         return Work(
             step=step,
             layout=self.layout,
             stage=stage,
             log=log,
-            cores=cores,
+            cores=share.cores,
+            tokens=share.tokens,
             monitor=self.monitor,
             stop=self.stop,
+            place=self.room.workplace,
             keep_failed=self.keep_failed,
         )
 
@@ -137,7 +151,7 @@ class Maker:
         output: Digest | None,
         seconds: float,
         log: Path,
-        cores: int,
+        share: Share,
     ) -> Realisation:
         return Realisation(
             key=key,
@@ -149,7 +163,7 @@ class Maker:
             seconds=seconds,
             finished=time.time(),
             log=str(log.relative_to(self.layout.root)),
-            sandbox=surroundings(cores),
+            sandbox=surroundings(share.cores),
             origin=node.origin,
             runtime=self._runtime(node),
         )
@@ -157,23 +171,21 @@ class Maker:
     def _runtime(self, node: Node) -> dict[str, str]:
         return {name: str(self.keys[name]) for name in node.runtime}
 
-    def _alias(self, node: Node, made: Realisation) -> None:
-        write_realisation(
-            self.layout,
-            Realisation(
-                key=self.keys[node.name],
-                kind="derivation",
-                name=node.name,
-                version=node.version,
-                document=derivation_document(node, {name: self.keys[name] for name in node.build}),
-                output=made.output,
-                seconds=made.seconds,
-                finished=time.time(),
-                log=made.log,
-                sandbox=made.sandbox,
-                origin=node.origin,
-                runtime=self._runtime(node),
-            ),
+    def _alias(self, node: Node, made: Realisation) -> Realisation:
+        """The record of the derivation key of `node` that says what its build key led to."""
+        return Realisation(
+            key=self.keys[node.name],
+            kind="derivation",
+            name=node.name,
+            version=node.version,
+            document=derivation_document(node, {name: self.keys[name] for name in node.build}),
+            output=made.output,
+            seconds=made.seconds,
+            finished=time.time(),
+            log=made.log,
+            sandbox=made.sandbox,
+            origin=node.origin,
+            runtime=self._runtime(node),
         )
 
     def _finish(self, step: str, node: Node, outcome: str, seconds: float, detail: str = "") -> None:

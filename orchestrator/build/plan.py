@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from orchestrator.digest import Digest, key_of
 from orchestrator.graph.closure import check_mounts, checks_of, closure_key
 from orchestrator.graph.derivation import Graph, Node, Source
-from orchestrator.graph.keys import check_document, derivation_document, derivation_keys, explain
+from orchestrator.graph.keys import check_document, derivation_document, derivation_keys, explain, key_forms
+
+if TYPE_CHECKING:
+    from orchestrator.build.substitute import Offers
+    from orchestrator.fetch.substituter import Found
 
 
 class Known(Protocol):
@@ -38,7 +42,8 @@ class Known(Protocol):
         """Whether a source is in the store."""
 
 
-Action = Literal["reuse", "build", "check"]
+NOT_SUBSTITUTED = "; not substituted: "  # in a reason, before why a cache did not help
+Action = Literal["reuse", "substitute", "build", "check"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +54,7 @@ class Step:
     node: Node
     maybe: bool = False
     reason: str = ""
+    size: int = 0  # bytes that a substitution moves
 
     @property
     def name(self) -> str:
@@ -66,62 +72,119 @@ class Plan:
     def count(self, action: Action, *, maybe: bool = False) -> int:
         return sum(1 for step in self.steps if step.action == action and step.maybe == maybe)
 
+    @property
+    def copy_bytes(self) -> int:
+        """What the certain substitutions move."""
+        return sum(step.size for step in self.steps if not step.maybe)
+
+
+_Demand = tuple[str, bool]  # a name, and whether only perhaps
+
 
 class _Planner:
-    def __init__(self, graph: Graph, known: Known) -> None:
+    def __init__(self, graph: Graph, known: Known, offers: Offers | None) -> None:
         self.graph = graph
         self.known = known
-        self.keys = derivation_keys(graph)
+        self.offers = offers
+        self._offered: dict[str, Found] = {}
+        self._forms = key_forms(graph)
+        self.keys = derivation_keys(graph, self._forms)
         self.steps: dict[str, Step] = {}
         self._digests: dict[str, Digest | None] = {}
+        self._texts: dict[str, str] = {}  # those that are not None
+        self._demands: dict[str, bool] = {}
+        self._last: dict[str, Mapping[str, Any] | None] = {}
 
     def digest(self, name: str) -> Digest | None:
         """The output's digest as far as it is known without building."""
-        if name not in self._digests:
-            self._digests[name] = self._find(name)
+        todo = [name] if name not in self._digests else []
+        while todo:
+            one = todo[-1]
+            before = [] if one in self._digests else [i for i in self.graph[one].build if i not in self._digests]
+            if not before:
+                if one not in self._digests:
+                    self._digests[one] = self._find(one)
+                todo.pop()
+            todo += before
         return self._digests[name]
 
     def _find(self, name: str) -> Digest | None:
         node = self.graph[name]
-        inputs = {i: self.digest(i) for i in node.build}
-        certain = {i: d for i, d in inputs.items() if d is not None}
-        if len(certain) < len(inputs):
-            return self.known.output(self.keys[name])
-        return self.known.output(key_of(derivation_document(node, certain)))
+        if all(i in self._texts for i in node.build):
+            found = self.known.output(self._forms[name].key(self._texts))
+        else:
+            found = self.known.output(self.keys[name])
+        if found is None and self.offers is not None:
+            inputs = {i: digest for i in node.build if (digest := self._digests.get(i)) is not None}
+            offer = self.offers.find(name, inputs)
+            if offer is not None:
+                self._offered[name] = offer
+                found = offer.entry.output
+        if found is not None:
+            self._texts[name] = str(found)
+        return found
 
     def demand(self, name: str, *, maybe: bool = False) -> None:
-        """Plan for the object of `name` to be in the store."""
-        before = self.steps.get(f"object {name}")
-        if before is not None and (not before.maybe or maybe):
-            return
+        """Plan for the object of `name` to be in the store: what it is built with comes before it."""
+        todo: list[_Demand | Step] = [(name, maybe)]
+        while todo:
+            one = todo.pop()
+            if isinstance(one, Step):  # all that it needs is planned
+                self.steps[f"object {one.node.name}"] = one
+            else:
+                todo += self._demanded(*one)
+
+    def _demanded(self, name: str, maybe: bool) -> list[_Demand | Step]:
+        """What is left to do for the object of `name`, the first last."""
+        if name in self._demands and self._demands[name] <= maybe:
+            return []  # twice at most: perhaps, then for certain
+        self._demands[name] = maybe
         node = self.graph[name]
         digest = self.digest(name)
         if digest is not None and self.known.present(digest):
             self.steps[f"object {name}"] = Step(action="reuse", node=node)
-            return
-        unknown = [i for i in node.build if self.digest(i) is None]
+            return []
+        offer = self._offer(name, digest)
+        if offer is not None:
+            return [
+                Step(
+                    action="substitute", node=node, maybe=maybe, size=offer.entry.size,
+                    reason=f"from {offer.place.shown}",
+                )
+            ]  # fmt: skip
+        unknown = {i for i in node.build if self.digest(i) is None}
         last = self._nearest(node)
         # It was built before and only inputs moved: it will be cut off if their bytes turn out the same.
         doubtful = maybe or (digest is None and bool(unknown) and last is not None and self._only_inputs(node, last))
-        for i in node.build:
-            self.demand(i, maybe=maybe or (doubtful and i not in unknown))
-        self.steps.pop(f"object {name}", None)
-        reason = self._reason(node, digest, last)
-        self.steps[f"object {name}"] = Step(action="build", node=node, maybe=doubtful, reason=reason)
+        step = Step(action="build", node=node, maybe=doubtful, reason=self._reason(node, digest, last))
+        return [step, *((i, maybe or (doubtful and i not in unknown)) for i in reversed(node.build))]
+
+    def _offer(self, name: str, digest: Digest | None) -> Found | None:
+        if name in self._offered or digest is None or self.offers is None:
+            return self._offered.get(name)
+        return self.offers.find_output(name, digest)
 
     def _document(self, node: Node) -> dict[str, Any]:
         return derivation_document(node, {i: self.keys[i] for i in node.build})
 
     def _nearest(self, node: Node) -> Mapping[str, Any] | None:
         """Of the last successes of this recipe, the one that differs least from what is asked for now."""
-        now = self._document(node)
-        return min(self.known.documents(node.name), key=lambda before: len(explain(before, now)), default=None)
+        if node.name not in self._last:
+            now = self._document(node)
+            documents = self.known.documents(node.name)
+            self._last[node.name] = min(documents, key=lambda before: len(explain(before, now)), default=None)
+        return self._last[node.name]
 
     def _only_inputs(self, node: Node, last: Mapping[str, Any]) -> bool:
         now = self._document(node)
         return all(now.get(field) == last.get(field) for field in {*now, *last} - {"inputs"})
 
     def _reason(self, node: Node, digest: Digest | None, last: Mapping[str, Any] | None) -> str:
+        why_not = self.offers.why_not(node.name) if self.offers is not None else ""
+        reason = self._own_reason(node, digest, last)
+        return f"{reason}{NOT_SUBSTITUTED}{why_not}" if why_not else reason
+
+    def _own_reason(self, node: Node, digest: Digest | None, last: Mapping[str, Any] | None) -> str:
         if digest is not None:
             return "its output is no longer in the store"
         if last is None:
@@ -135,26 +198,26 @@ class _Planner:
         digest = self.digest(name)
         others = {i: self.digest(i) for i in check_mounts(self.graph, node)}
         certain = {i: d for i, d in others.items() if d is not None}
-        pending = [s.node.name for k, s in self.steps.items() if k.startswith("object ") and s.action == "build"]
         maybe = False
         reason = "not checked yet"
         if digest is not None and len(certain) == len(others):
-            if self.known.checked(key_of(check_document(self.graph, node, digest, certain))):
+            key = key_of(check_document(self.graph, node, digest, certain))
+            if self.known.checked(key) or (self.offers is not None and self.offers.check(name, key) is not None):
                 return
         else:
-            changed = [i for i in others if i in pending]
-            steps = [self.steps[f"object {i}"] for i in changed]
+            planned = {i: self.steps[f"object {i}"] for i in others if f"object {i}" in self.steps}
+            steps = [step for step in planned.values() if step.action == "build"]
             maybe = all(s.maybe or self._nearest(s.node) is not None for s in steps)
-            reason = "if the bytes change of " + ", ".join(changed) if maybe else reason
+            reason = "if the bytes change of " + ", ".join(s.node.name for s in steps) if maybe else reason
         for i in node.check.inputs:
             self.demand(i, maybe=maybe)
         self.steps[f"check {name}"] = Step(action="check", node=node, maybe=maybe, reason=reason)
 
 
-def make_plan(graph: Graph, known: Known, objects: Iterable[str] = ()) -> Plan:
+def make_plan(graph: Graph, known: Known, objects: Iterable[str] = (), offers: Offers | None = None) -> Plan:
     """The plan that realises every goal of `graph`, passes its checks and has the outputs of the nodes named in
-    `objects`, given what the store has."""
-    planner = _Planner(graph, known)
+    `objects`, given what the store has, and what `offers` has to copy."""
+    planner = _Planner(graph, known, offers)
     done: list[tuple[str, Digest]] = []
     for goal in graph.goals:
         output = known.goal(closure_key(graph, goal, planner.keys))

@@ -10,20 +10,23 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from orchestrator.build.cores import Cores
+from orchestrator.build.core_use import cores_use
+from orchestrator.build.cores import Cores, Share, Use
 from orchestrator.build.make import Maker, Report
+from orchestrator.build.room import Room
 from orchestrator.build.sources import Fetch, intact_source
 from orchestrator.digest import Digest, key_of
 from orchestrator.errors import OrchError
 from orchestrator.events import Monitor, Notice, StepFinished
-from orchestrator.graph.closure import check_mounts, checks_of, closure_key
+from orchestrator.graph.closure import check_mounts, checks_of, closure_document
 from orchestrator.graph.derivation import Graph, Node, Source
 from orchestrator.graph.keys import check_document, derivation_document, derivation_keys
 from orchestrator.store import (
@@ -34,10 +37,15 @@ from orchestrator.store import (
     quarantine_object,
     read_check,
     read_realisation,
+    settle,
     verify_object,
     write_goal,
 )
 from orchestrator.tree import machine_error
+
+if TYPE_CHECKING:
+    from orchestrator.build.substitute import Copier, Offers
+    from orchestrator.fetch.substituter import Found
 
 T = TypeVar("T")
 FETCHES_AT_ONCE = 4
@@ -55,12 +63,26 @@ class RunOptions:
     cores: int = 1
     keep_going: bool = False
     keep_failed: bool = False
+    urgency: Mapping[str, float] = field(default_factory=dict)  # by step or source; what has most is started first
+    after: Mapping[str, float] = field(default_factory=dict)  # by step: the most urgency of what waits for it
 
 
 class Engine:
     """One run over one graph and one store."""
 
-    def __init__(self, graph: Graph, layout: Layout, *, options: RunOptions, fetch: Fetch, monitor: Monitor) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        layout: Layout,
+        *,
+        options: RunOptions,
+        fetch: Fetch,
+        monitor: Monitor,
+        output: Callable[[Digest], Digest | None] | None = None,
+        offers: Offers | None = None,
+    ) -> None:
+        """`output` tells what the record of a key leads to, if the caller can do so quicker than by reading it;
+        `offers` has what can be copied instead of built."""
         self.graph = graph
         self.layout = layout
         self.options = options
@@ -68,7 +90,9 @@ class Engine:
         self.keys = derivation_keys(graph)
         self.monitor = monitor
         self._fetch_one = fetch
+        self._output = output or self._read_output
         self._stop = threading.Event()
+        self._room = Room(layout)
         self._maker = Maker(
             graph=graph,
             keys=self.keys,
@@ -77,11 +101,17 @@ class Engine:
             stop=self._stop,
             keep_failed=options.keep_failed,
             report=self.report,
+            room=self._room,
         )
+        self._copier: Copier | None = None
+        if offers is not None:
+            self._copier = offers.copier(layout, self._room, monitor, self.report, self._stop.is_set)
+        self._offered: dict[str, Found] = {}
         self._halted = False
         self._cores = Cores(total=options.cores, jobs=options.jobs)
-        self._fetching = asyncio.Semaphore(FETCHES_AT_ONCE)
-        self._pool = ThreadPoolExecutor(max_workers=options.jobs + FETCHES_AT_ONCE + 2, thread_name_prefix="step")
+        self._urgency = options.urgency
+        self._fetching = Cores(total=FETCHES_AT_ONCE, jobs=FETCHES_AT_ONCE)
+        self._pool = ThreadPoolExecutor(max_workers=5 * options.jobs + FETCHES_AT_ONCE + 2, thread_name_prefix="step")
         self._tasks: dict[tuple[str, str], asyncio.Task[Any]] = {}
         self._intact: set[Digest] = set()
         self._made: dict[str, Digest] = {}
@@ -97,9 +127,11 @@ class Engine:
         `everything` the rest of the graph, such as compilers. `report.objects` has their digests.
         """
         names = tuple(dict.fromkeys(objects))
+        self._pool.submit(self._room.prepare)
         try:
             while await self._moved(names):
                 pass
+            settle(self.layout.root)
             for goal in self._finished:
                 write_goal(self.layout, goal)
                 self.report.outputs[goal.goal] = goal.output
@@ -111,6 +143,8 @@ class Engine:
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
             self._pool.shutdown(wait=True)
+            self._room.close()
+            settle(self.layout.root)
         return self.report
 
     async def _moved(self, objects: tuple[str, ...]) -> bool:
@@ -123,7 +157,7 @@ class Engine:
         self._tasks.clear()
         self._made.clear()
         self._finished.clear()
-        self._recorded = self._read_records()
+        self._recorded = await self._thread(self._read_records)
         await asyncio.gather(*(self._goal(goal) for goal in self.graph.goals), self._objects(objects))
         moved = any(self._recorded.get(name, digest) != digest for name, digest in self._made.items())
         if moved:
@@ -168,13 +202,15 @@ class Engine:
             ClosureItem(name, self.graph[name].version, self.graph[name].origin, digest, self.keys[name])
             for name, digest in zip(names, digests, strict=True)
         )
+        document = closure_document(self.graph, goal, self.keys)
         record = Goal(
-            key=closure_key(self.graph, goal, self.keys),
+            key=key_of(document),
             goal=goal,
             options=self.graph.options,
             output=output,
             closure=closure,
             finished=time.time(),
+            document=document,
         )
         self._finished.append(record)
 
@@ -201,7 +237,8 @@ class Engine:
         if realisation is not None and realisation.output is not None and has_object(self.layout, realisation.output):
             self._maker.reuse(node, realisation, "inputs came out the same")
             return realisation.output
-        return await self.built(name)
+        offer = await self._thread(lambda: self._offer(name, dict(zip(node.build, digests, strict=True))))
+        return offer.entry.output if offer is not None else await self.built(name)
 
     def _read_records(self) -> dict[str, Digest]:
         """Digests that records tell without building. Where those of all inputs are known, the build key decides: what
@@ -211,21 +248,47 @@ class Engine:
             inputs = {i: found[i] for i in node.build if i in found}
             whole = len(inputs) == len(node.build)
             key = key_of(derivation_document(node, inputs)) if whole else self.keys[node.name]
-            made = read_realisation(self.layout, key)
-            if made is None or made.output is None:
-                continue
-            known = read_realisation(self.layout, self.keys[node.name])
-            if known is not None and known.output == made.output:
-                found[node.name] = made.output
+            made = self._output(key)
+            if made is not None and self._output(self.keys[node.name]) == made:
+                found[node.name] = made
+            elif made is None and (offer := self._offer(node.name, inputs)) is not None:
+                found[node.name] = offer.entry.output
         return found
+
+    def _offer(self, name: str, inputs: Mapping[str, Digest]) -> Found | None:
+        """What can be copied for a node that no record tells of."""
+        found = self._copier.offers.find(name, inputs) if self._copier is not None else None
+        if found is not None:
+            self._offered[name] = found
+        return found
+
+    def _read_output(self, key: Digest) -> Digest | None:
+        record = read_realisation(self.layout, key)
+        return None if record is None else record.output
 
     async def _object(self, name: str) -> Digest:
         digest = await self.digest(name)
         if name in self._made:
             return self._made[name]
-        if has_object(self.layout, digest) and await self._thread(lambda: self._is_intact(name, digest)):
+        there = has_object(self.layout, digest) and await self._thread(lambda: self._is_intact(name, digest))
+        if there and name not in self._offered:
             return digest
-        return await self.built(name)
+        return digest if await self._copied(name, digest) else await self.built(name)
+
+    async def _copied(self, name: str, digest: Digest) -> bool:
+        """Whether an output of this digest was copied, and is in the store, intact and recorded."""
+        copier = self._copier
+        if copier is None:
+            return False
+        offer = self._offered.pop(name, None)
+        found = offer or await self._thread(lambda: copier.offers.find_output(name, digest))
+        if found is None:
+            return False
+        async with self._fetching.take(self._urgency.get(f"substitute {name}", 0.0), "one"):
+            self._refuse_when_halted()
+            if await self._step(f"substitute {name}", self.graph[name], lambda: copier.copy(name, found)):
+                self._intact.add(digest)
+        return digest in self._intact
 
     def _is_intact(self, name: str, digest: Digest) -> bool:
         if digest in self._intact:
@@ -250,9 +313,20 @@ class Engine:
                 raise result
         inputs = list(zip(node.build, digests, strict=True))  # type: ignore[arg-type]
         by_name = dict(zip((s.name for s in node.sources), files, strict=True))  # type: ignore[arg-type]
-        async with self._cores.take() as cores:
+        async with self._turn(f"build {name}", cores_use(node)) as share:
             self._refuse_when_halted()
-            digest = await self._step(f"build {name}", node, lambda: self._maker.make(node, inputs, by_name, cores))
+            built, loop = asyncio.Event(), asyncio.get_running_loop()
+
+            def make() -> Digest:
+                call = partial(loop.call_soon_threadsafe, built.set)
+                return self._maker.make(node, inputs, by_name, share, call)
+
+            step = asyncio.create_task(self._step(f"build {name}", node, make))
+            step.add_done_callback(lambda _: built.set())
+            await built.wait()  # the next may start while this one's output is brought to the disk,
+            if self._cores.next_is_less_urgent(self.options.after.get(f"build {name}", 0.0)):
+                await asyncio.wait([step])  # unless the longest path leads on from here
+        digest = await step
         self._made[name] = digest
         self._intact.add(digest)
         return digest
@@ -266,7 +340,7 @@ class Engine:
         return self._once("source", source.sha256 or source.name, lambda: self._source(node, source))
 
     async def _source(self, node: Node, source: Source) -> Path:
-        async with self._fetching:
+        async with self._fetching.take(self._urgency.get(source.name, 0.0), "one"):
             self._refuse_when_halted()
             return await self._step(f"fetch {source.file_name}", node, lambda: self._intact_source(node, source))
 
@@ -274,12 +348,17 @@ class Engine:
         stopped, monitor = self._stop.is_set, self.monitor
         return intact_source(self.layout, node, source, fetch=self._fetch_one, stopped=stopped, monitor=monitor)
 
+    def _turn(self, step: str, use: Use) -> AbstractAsyncContextManager[Share]:
+        """A step's turn, before all that is less urgent, and its share of the cores."""
+        return self._cores.take(self._urgency.get(step, 0.0), use)
+
     def _refuse_when_halted(self) -> None:
         if self._halted:
             raise Blocked
 
     async def _step(self, step: str, node: Node, work: Callable[[], T]) -> T:
         """Run blocking work in a thread; its failure is reported once and becomes Blocked for all that wait."""
+        began = time.monotonic()
         try:
             return await self._thread(work)
         except OSError as error:
@@ -287,7 +366,8 @@ class Engine:
         except OrchError as error:
             failure = error
         self.report.failures.append((step, failure))
-        self.monitor(StepFinished(step=step, outcome="failed", detail=failure.what))
+        seconds = time.monotonic() - self._maker.began.get(step, began)
+        self.monitor(StepFinished(step=step, outcome="failed", seconds=seconds, detail=failure.what))
         self._halted = self._halted or not self.options.keep_going
         raise Blocked from failure
 
@@ -297,10 +377,15 @@ class Engine:
         node = self.graph[name]
         names = check_mounts(self.graph, node)
         digests = dict(zip(names, await self._all([self.digest(i) for i in names]), strict=True))
-        if read_check(self.layout, key_of(check_document(self.graph, node, digests[name], digests))) is not None:
+        document = check_document(self.graph, node, digests[name], digests)
+        if read_check(self.layout, key_of(document)) is not None or await self._passed_elsewhere(node, names, document):
             return
         # Made again, an output may have other bytes than its record says: what is in the store is what is checked.
         digests = dict(zip(names, await self._all([self.object(i) for i in names]), strict=True))
-        async with self._cores.take() as cores:
+        async with self._turn(f"check {name}", cores_use(node, node.check)) as share:
             self._refuse_when_halted()
-            await self._step(f"check {name}", node, lambda: self._maker.check(node, digests, cores))
+            await self._step(f"check {name}", node, lambda: self._maker.check(node, digests, share))
+
+    async def _passed_elsewhere(self, node: Node, names: Iterable[str], document: dict[str, Any]) -> bool:
+        copier, seen = self._copier, [self._offered[name] for name in names if name in self._offered]
+        return copier is not None and await self._thread(lambda: copier.check(node, key_of(document), document, seen))

@@ -18,7 +18,7 @@ from orchestrator.build.realise import RunOptions
 from orchestrator.build.sources import Fetch, intact_source
 from orchestrator.digest import Digest
 from orchestrator.errors import OrchError
-from orchestrator.events import Monitor, Notice, StepFinished, StepStarted
+from orchestrator.events import Monitor, Notice, StepFinished, StepsAdded, StepStarted
 from orchestrator.graph.derivation import Graph, Node
 from orchestrator.graph.keys import derivation_keys
 from orchestrator.store import Layout, new_log, object_tree, read_manifest, read_realisation, staging
@@ -83,6 +83,7 @@ def rebuild(
 
     nodes = [node for node in graph.nodes if node.name in outputs]
     keys = derivation_keys(graph)
+    monitor(StepsAdded(steps=tuple(f"rebuild {node.name}" for node in nodes)))
     with ThreadPoolExecutor(max_workers=len(sets)) as pool:
         try:
             return tuple(pool.map(one, nodes))

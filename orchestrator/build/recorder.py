@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.events import Event, FetchProgress, Monitor, StepFinished, StepStarted
+from orchestrator.events import Event, Fetched, FetchProgress, Monitor, StepFinished, StepStarted
 from orchestrator.graph.derivation import Graph
 from orchestrator.store import BuildRecord, Layout, StepRecord, new_build_id, write_build
 from orchestrator.store.builds import Ending
 
-_WORK = ("built", "checked", "failed", "packed", "identical", "differs", "interrupted")  # worth a record
+_WORK = ("built", "copied", "checked", "failed", "packed", "identical", "differs", "interrupted")  # worth a record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +45,9 @@ class Recorder:
         self._steps: list[StepRecord] = []
         self._first: dict[str, int] = {}
         self._bytes: dict[str, int] = {}
+        self._coming: set[str] = set()
+        self._fetching = 0.0
+        self._heard = 0.0
         self.id = new_build_id(self._began)
 
     def __call__(self, event: Event) -> None:
@@ -55,9 +58,20 @@ class Recorder:
                 case StepFinished():
                     self._end(event.step, event.outcome, event.seconds, event.detail)
                 case FetchProgress():
+                    self._count()
+                    self._coming.add(event.source)
                     self._first.setdefault(event.source, event.done)  # what an earlier run had fetched of it
                     self._bytes[event.source] = event.done
+                case Fetched():
+                    self._count()
+                    self._coming.discard(event.source)
         self._monitor(event)
+
+    def _count(self) -> None:
+        """Count the time since the last news of a fetch, if one was going on."""
+        now = self._now()
+        self._fetching += now - self._heard if self._coming else 0.0
+        self._heard = now
 
     def _now(self) -> float:
         return time.monotonic() - self._clock
@@ -101,6 +115,7 @@ class Recorder:
                 jobs=self._asked.jobs,
                 cores=self._asked.cores,
                 fetched=sum(done - min(self._first[source], done) for source, done in self._bytes.items()),
+                fetching=round(self._fetching, 4),
                 steps=tuple(self._steps),
                 outputs=dict(outputs),
             )

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import shlex
 
+from orchestrator.build.core_use import SHARE_CORES
+from orchestrator.build.jobserver import GIVE, TAKE
 from orchestrator.graph.derivation import Node
 from orchestrator.sandbox.spec import BUILD_DIR, OUT_DIR, SOURCE_DATE_EPOCH
 from orchestrator.sandbox.step import PHASE_MARK
@@ -34,18 +36,56 @@ ENVIRONMENT: tuple[tuple[str, str], ...] = (
 )
 
 
-def _prelude(node: Node) -> str:
-    return _PRELUDE.format(
+# `share-cores make` runs make with the tokens of jobserver.py, and so all that speaks make's protocol. Ninja speaks it
+# since 1.13, and only where both directions are one pipe. An older one is given what is free when it starts.
+# Without pipes, as in a build that is made again to be compared, the cores are those that the step was given.
+_SHARE_CORES = f"""\
+{SHARE_CORES}() {{
+    local free={BUILD_DIR}/.orch/{TAKE} back={BUILD_DIR}/.orch/{GIVE} taken='' status=0 in=0 out=0 ninja=''
+    local name=${{1##*/}}
+    [ "$name" != cmake ] || [ "${{2-}}" != --build ] || [ ! -e "${{3-}}/build.ninja" ] || name=ninja
+    if [ "$name" = ninja ]; then
+        ninja=old
+        case $(ninja --version) in 1.1[3-9]*|1.[2-9][0-9]*|[2-9]*) ninja=new ;; esac
+    fi
+    if [ ! -p "$free" ]; then
+        case $name in
+            make|ninja) "$@" -j"$ORCH_CORES" ;;  # as cmake --build understands it
+            *) CMAKE_BUILD_PARALLEL_LEVEL=$ORCH_CORES MAKEFLAGS=-j$ORCH_CORES "$@" ;;
+        esac
+        return
+    fi
+    exec {{in}}<>"$free" {{out}}<>"$back"
+    case $ninja in
+        new) MAKEFLAGS="-j --jobserver-auth=fifo:$free" "$@" || status=$? ;;
+        old)
+            read -r -N 4096 -t 0.2 -u "$in" taken || true
+            set -- "$@" -j"$((${{#taken}} + 1))"
+            "$@" || status=$?
+            printf %s "$taken" >&"$out"
+            ;;
+        *) MAKEFLAGS="-j --jobserver-auth=$in,$out" "$@" || status=$? ;;
+    esac
+    exec {{in}}<&- {{out}}<&-
+    return "$status"
+}}
+"""
+
+
+def _prelude(node: Node, script: str) -> str:
+    """Only a script that shares its cores sees the function for it: to all others nothing changed when it came."""
+    fixed = _PRELUDE.format(
         mark=PHASE_MARK,
         version=shlex.quote(node.version),
         flags=" ".join(shlex.quote(flag) for flag in node.flags),
         options=" ".join(f"[{name}]={shlex.quote(value)}" for name, value in node.options),
     )
+    return fixed + _SHARE_CORES if SHARE_CORES in script else fixed
 
 
 def build_script(node: Node) -> str:
     """The script of a build: patches first, then the recipe's own, started in the first unpacked source."""
-    lines = [_prelude(node), f"export OUT={OUT_DIR}"]
+    lines = [_prelude(node, node.script), f"export OUT={OUT_DIR}"]
     start = next((source.unpack for source in node.sources if source.unpack is not None), None)
     if start is not None:
         lines.append(f"cd {shlex.quote(f'{BUILD_DIR}/{start}')}")
@@ -57,7 +97,7 @@ def build_script(node: Node) -> str:
 
 def check_script(node: Node, script: str) -> str:
     """The script of a check, started in /build."""
-    return "\n".join([_prelude(node), script])
+    return "\n".join([_prelude(node, script), script])
 
 
 def build_environment(cores: int) -> tuple[tuple[str, str], ...]:

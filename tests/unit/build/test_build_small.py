@@ -1,8 +1,7 @@
-"""The small pure parts of a build: the script, environments, the share of cores, what a log says."""
+"""The small pure parts of a build: the script, environments, what a log says."""
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.build.cores import Cores
 from orchestrator.build.rebuild import processor_sets
 from orchestrator.build.script import check_script
 from orchestrator.errors import MachineError
@@ -39,43 +37,6 @@ def test_lists_are_joined_and_contradictions_are_named() -> None:
     assert joined == {"PATH": "/a:/b", "X": "1"}
     with pytest.raises(ValueError, match="a sets X=1, b sets X=2"):
         join_environments([("a", (("X", "1"),)), ("b", (("X", "2"),))])
-
-
-@pytest.mark.parametrize(("total", "jobs"), [(1, 1), (2, 2), (2, 8), (8, 3), (16, 2)])
-def test_shares_never_pass_the_total(total: int, jobs: int) -> None:
-    given_out: list[int] = []
-    most = [0]
-
-    async def step(cores: Cores) -> None:
-        async with cores.take() as share:
-            given_out.append(share)
-            most[0] = max(most[0], sum(given_out))
-            await asyncio.sleep(0.001)
-            given_out.remove(share)
-
-    async def everything() -> None:
-        cores = Cores(total=total, jobs=jobs)
-        await asyncio.gather(*(step(cores) for _ in range(20)))
-
-    asyncio.run(everything())
-    assert 0 < most[0] <= total
-
-
-def test_who_is_alone_gets_all_and_two_share() -> None:
-    async def shares(count: int) -> list[int]:
-        cores = Cores(total=8, jobs=4)
-        seen: list[int] = []
-
-        async def step() -> None:
-            async with cores.take() as share:
-                seen.append(share)
-                await asyncio.sleep(0.01)
-
-        await asyncio.gather(*(step() for _ in range(count)))
-        return seen
-
-    assert asyncio.run(shares(1)) == [8]
-    assert sorted(asyncio.run(shares(2))) == [4, 4]
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 3, 9])

@@ -1,0 +1,65 @@
+"""Where the steps of one run work: one staging directory for all of them, and what their sandboxes share.
+
+Both are made when first needed and gone with the run. Knows nothing of what a step does.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import count
+from pathlib import Path
+
+from orchestrator.errors import MachineError
+from orchestrator.sandbox.step import limits
+from orchestrator.sandbox.workplace import Workplace, workplace
+from orchestrator.store import Layout, staging
+from orchestrator.store.layout import safe_name
+from orchestrator.tree import disk, remove_tree
+
+
+class Room:
+    """Any thread may use it, until it is closed."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._lock = threading.Lock()
+        self._stack = ExitStack()
+        self._top: Path | None = None
+        self._workplace: Workplace | None = None
+        self._numbers = count()
+
+    def _stage(self) -> Path:
+        if self._top is None:
+            self._top = self._stack.enter_context(staging(self._layout, "run"))
+        return self._top
+
+    @property
+    def workplace(self) -> Workplace:
+        """What the sandboxes of this run share. Raise MachineError."""
+        with self._lock:
+            if self._workplace is None:
+                self._workplace = self._stack.enter_context(workplace(self._stage() / "sandbox"))
+            return self._workplace
+
+    def prepare(self) -> None:
+        """Begin what the first sandbox would have to wait for; what is wrong with this machine is told there."""
+        with suppress(MachineError):
+            self.workplace.prepare(limits())
+
+    @contextmanager
+    def directory(self, label: str) -> Iterator[Path]:
+        """A new private directory in the store's stage, removed at exit with all that is in it. Raise MachineError."""
+        with self._lock:
+            path = self._stage() / f"{safe_name(label)}-{next(self._numbers)}"
+        with disk("make a directory in", self._layout.stage):
+            path.mkdir(mode=0o700)
+        try:
+            yield path
+        finally:
+            remove_tree(path)
+
+    def close(self) -> None:
+        """Remove all of it."""
+        self._stack.close()

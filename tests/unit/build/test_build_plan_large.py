@@ -1,0 +1,111 @@
+"""Plans of graphs that are long or dense: no depth is too much, no diamond is walked once for each way through it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_build_plan import Store, node
+
+from orchestrator.build.plan import make_plan
+from orchestrator.graph.derivation import Check, Graph, Node
+
+
+def graph_of(nodes: list[Node], *goals: str) -> Graph:
+    return Graph(goals=goals or (nodes[-1].name,), options=(), nodes=tuple(nodes))
+
+
+def edited(graph: Graph, *names: str) -> Graph:
+    nodes = (replace(one, script=f"{one.script} again") if one.name in names else one for one in graph.nodes)
+    return Graph(goals=graph.goals, options=(), nodes=tuple(nodes))
+
+
+def chain(length: int) -> Graph:
+    nodes = [node("base")]
+    for number in range(length):
+        nodes.append(node(f"n{number}", build=(*([f"n{number - 1}"] if number else []), "base"), runtime=("base",)))
+    return graph_of(nodes)
+
+
+def test_a_chain_of_thousands_is_planned() -> None:
+    graph, store = chain(5_000), Store()
+    assert len(make_plan(graph, store).steps) == 5_001
+    store.realise(graph)
+    store.goals.clear()
+    assert {step.action for step in make_plan(graph, store).steps} == {"reuse"}
+    plan = make_plan(edited(graph, "n0"), store)
+    assert (plan.count("build"), plan.count("build", maybe=True)) == (1, 4_999)
+    assert [step.node.name for step in plan.steps[:4]] == ["base", "n0", "n1", "n2"]
+
+
+def test_each_recipe_is_looked_at_once_however_many_ways_lead_to_it() -> None:
+    """Everything is built with all before it: of 40 nodes there are 2^38 ways down."""
+    names = [f"n{number}" for number in range(40)]
+    nodes = [node("base")]
+    for number, name in enumerate(names):
+        below = (*reversed(names[:number]), "base")
+        nodes.append(node(name, build=below, runtime=below, check="look"))
+    graph, store = graph_of(nodes), Asked()
+    store.realise(graph)
+    store.goals.clear()
+    plan = make_plan(edited(graph, "n0"), store)
+    assert (plan.count("build"), plan.count("build", maybe=True)) == (1, 39)
+    assert plan.count("check", maybe=True) == 40
+    assert store.asked <= 40
+
+
+class Asked(Store):
+    """A store that counts how often it is asked for what was built before."""
+
+    asked = 0
+
+    def documents(self, name: str):  # type: ignore[no-untyped-def]
+        self.asked += 1
+        return super().documents(name)
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> Graph:
+    nodes = [node("base")]
+    for number in range(draw(st.integers(1, 7))):
+        before = [one.name for one in nodes[1:]]
+        some = st.lists(st.sampled_from(before), unique=True, max_size=3) if before else st.just([])
+        closures = {one.name: {one.name, *one.runtime} - {"base"} for one in nodes}
+        runtime = {name for chosen in draw(some) for name in closures[chosen]}
+        build = {name for chosen in draw(some) for name in closures[chosen]}
+        check = Check(script="look", inputs=tuple(draw(some))) if draw(st.booleans()) else None
+        made = node(
+            f"n{number}",
+            build=(*(name for name in reversed(before) if name in build), "base"),
+            runtime=(*(name for name in reversed(before) if name in runtime), "base"),
+        )
+        nodes.append(replace(made, check=check))
+    names = [one.name for one in nodes[1:]]
+    return graph_of(nodes, *draw(st.lists(st.sampled_from(names), unique=True, min_size=1, max_size=2)))
+
+
+def early(graph: Graph, steps: Iterator[Node]) -> Iterator[str]:
+    """Builds that come before a build of something that they need."""
+    order = [node.name for node in steps]
+    for position, name in enumerate(order):
+        yield from (name for need in graph[name].build if need in order[position + 1 :])
+
+
+@settings(max_examples=300, deadline=None)
+@given(graph=graphs(), data=st.data())
+def test_what_is_needed_comes_first(graph: Graph, data: st.DataObject) -> None:
+    store = Store()
+    store.realise(graph)
+    store.goals.clear()
+    for known in (store.objects, store.checks):
+        known -= set(data.draw(st.lists(st.sampled_from(sorted(known)), max_size=3))) if known else set()
+    names = [one.name for one in graph.nodes]
+    changed = edited(graph, *data.draw(st.lists(st.sampled_from(names), max_size=3)))
+    plan = make_plan(changed, store)
+    assert not list(early(changed, (step.node for step in plan.steps if step.action == "build")))
+    certain = {step.node.name for step in plan.steps if step.action == "build" and not step.maybe}
+    planned = {step.node.name for step in plan.steps if step.action != "check"}
+    for name in certain:  # what surely runs has all that it needs, or a plan for it
+        assert set(changed[name].build) <= planned
