@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 ORCH := $(VENV)/bin/orch
 STAMP := $(VENV)/.installed
-# What the tests of networks and registries run, and its packages
-TOOLS := ip:iproute2 skopeo:skopeo umoci:umoci docker-registry:docker-registry
+# What the tests of networks, registries, completions and the manual page run, and its packages
+TOOLS := ip:iproute2 skopeo:skopeo umoci:umoci docker-registry:docker-registry zsh:zsh fish:fish mandoc:mandoc
 
 .PHONY: nixl test test-long lint setup system clean
 

@@ -44,12 +44,21 @@ class StepWaiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepFinished:
-    """A step ended. `outcome`: built, same (nothing had to be made), checked, failed, identical, differs."""
+    """A step ended. `outcome`: built, same (nothing had to be made), copied, missed (could not
+    be copied), checked, failed, identical, differs."""
 
     step: str
     outcome: str
     seconds: float = 0.0
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepsAdded:
+    """Steps that will run, known only now; `wanted_by` is the node that waits for them, if not the steps' own."""
+
+    steps: tuple[str, ...]
+    wanted_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +84,9 @@ class Notice:
     text: str
 
 
-Event = StepStarted | StepPhase | StepOutput | StepWaiting | StepFinished | FetchProgress | Fetched | Notice
+Event = (
+    StepStarted | StepPhase | StepOutput | StepWaiting | StepFinished | StepsAdded | FetchProgress | Fetched | Notice
+)
 
 
 class Monitor(Protocol):

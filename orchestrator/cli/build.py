@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.cli.complaint import error_document, render
 from orchestrator.cli.opening import (
     DEFAULT_JOBS,
     Opened,
@@ -18,7 +17,9 @@ from orchestrator.cli.opening import (
     open_project,
     positive,
 )
-from orchestrator.errors import AnswerIsNo, MachineError, OrchError, UsageError
+from orchestrator.cli.progress import add_log_format_argument
+from orchestrator.cli.substituting import add_substitute_argument, offers_of
+from orchestrator.errors import AnswerIsNo, MachineError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from orchestrator.build.plan import Plan
     from orchestrator.build.realise import RunOptions
     from orchestrator.build.rebuild import Verdict
+    from orchestrator.build.substitute import Offers
+    from orchestrator.cli.recorded import Run
     from orchestrator.digest import Digest
     from orchestrator.events import Monitor
     from orchestrator.graph.derivation import Graph
@@ -61,7 +64,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep-failed", action="store_true", help="keep a failed build's directory")
     parser.add_argument("--rebuild", action="store_true", help="build what exists again, elsewhere, and compare")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    add_substitute_argument(parser)
     parser.add_argument("-o", "--out", type=Path, metavar="LINK", help="make LINK point to the result and keep it")
+    add_log_format_argument(parser)
     add_place_arguments(parser)
 
 
@@ -70,9 +75,6 @@ def run(arguments: argparse.Namespace) -> int:
     began = time.monotonic()
     if arguments.out is not None and len(arguments.goals) > 1:
         raise UsageError("-o takes one goal", why=f"{len(arguments.goals)} were given", hint="one command per link")
-    from orchestrator.build.known import StoreKnown
-    from orchestrator.build.plan import make_plan
-
     opened = open_project(arguments)
     graph = opened.graph(arguments.goals, arguments.settings)
     layout = opened.store(create=not arguments.dry_run)
@@ -80,28 +82,34 @@ def run(arguments: argparse.Namespace) -> int:
         from orchestrator.store import refuse_link
 
         refuse_link(layout, arguments.out.absolute())  # now, not after the build
-    plan = make_plan(graph, StoreKnown(layout=layout))
+    offers = offers_of(opened, graph, layout, arguments)
+    plan = opened.plan(graph, layout, offers)
     if arguments.dry_run:
+        from orchestrator.build.past import estimate
         from orchestrator.cli.plan import show_plan
 
         jobs = min(arguments.jobs, arguments.cores)
-        show_plan(graph, plan, layout, as_json=arguments.json, verb="build", jobs=jobs)
+        forecast = estimate(plan, layout, jobs, cores=arguments.cores)
+        show_plan(graph, plan, forecast, as_json=arguments.json, verb="build")
         return 0
     outputs = dict(plan.done)
     report: Report | None = None
     if len(outputs) < len(graph.goals) or arguments.rebuild:
-        report, verdicts = _work(opened, graph, layout, plan, arguments)
+        done, verdicts = _work(opened, graph, layout, plan, arguments, offers)
+        report = done.report
+        assert report is not None
         outputs |= report.outputs
         if report.failures:
-            again = " ".join(["orch build", *arguments.goals, *(f"--set {s}" for s in arguments.settings)])
-            return tell_failures(report, as_json=arguments.json, verb="build", again=again)
+            from orchestrator.cli.ending import tell_failures
+
+            return tell_failures(done, arguments, verb="build")
         for verdict in verdicts:
             if isinstance(verdict.error, MachineError):
                 raise verdict.error  # no answer, neither yes nor no
         if any(not verdict.same for verdict in verdicts):
             raise _not_the_same(verdicts)
     _finish(arguments, graph, layout, outputs, report, time.monotonic() - began)
-    if report is None and arguments.out is None and not arguments.json:
+    if report is None and arguments.out is None and not (arguments.json or opened.own_sources):
         _remember(opened, graph, layout, arguments.words)
     return 0
 
@@ -125,37 +133,49 @@ def _remember(opened: Opened, graph: Graph, layout: Layout, words: Sequence[str]
 
 
 def _work(
-    opened: Opened, graph: Graph, layout: Layout, plan: Plan, arguments: argparse.Namespace
-) -> tuple[Report, tuple[Verdict, ...]]:
+    opened: Opened,
+    graph: Graph,
+    layout: Layout,
+    plan: Plan,
+    arguments: argparse.Namespace,
+    offers: Offers | None,
+) -> tuple[Run, tuple[Verdict, ...]]:
     import asyncio
 
+    from orchestrator.build.known import StoreKnown, remembered_outputs
+    from orchestrator.build.past import estimate
     from orchestrator.build.realise import Engine, RunOptions
-    from orchestrator.cli.estimate import estimate
-    from orchestrator.cli.progress import progress
+    from orchestrator.cli.floor import keep_floor
     from orchestrator.cli.recorded import recorded
     from orchestrator.sandbox.probe import probe
     from orchestrator.store import sweep
 
-    probe()
+    if plan.fetch or arguments.keep_going:  # else the first step tells at once
+        probe()
     sweep(layout)
+    jobs = min(arguments.jobs, arguments.cores)
+    forecast = estimate(plan, layout, jobs, cores=arguments.cores)
     options = RunOptions(
-        jobs=min(arguments.jobs, arguments.cores),
+        jobs=jobs,
         cores=arguments.cores,
         keep_going=arguments.keep_going,
         keep_failed=arguments.keep_failed,
+        urgency=forecast.urgency(),
+        after=forecast.after(),
     )
-    forecast = estimate(plan, layout, options.jobs)
     verdicts: tuple[Verdict, ...] = ()
-    with (
-        progress(plan, forecast) as shown,
-        recorded("build", arguments, plan, forecast, options, graph, layout, shown) as run,
-    ):
+    with recorded("build", arguments, plan, forecast, options, graph, layout) as run:
+        keep_floor(opened.project, graph, layout)
         fetch = opened.fetcher(layout, run.monitor)
-        engine = Engine(graph, layout, options=options, fetch=fetch, monitor=run.monitor)
+        known = StoreKnown(layout=layout, outputs=remembered_outputs(layout, opened.moment))
+        engine = Engine(
+            graph, layout, options=options, fetch=fetch, monitor=run.monitor, output=known.output, offers=offers
+        )
         report = run.report = asyncio.run(engine.realise(everything=arguments.rebuild))
+        known.save()
         if arguments.rebuild and not report.failures:
             verdicts = _rebuild(opened, graph, layout, report, options, run.monitor)
-    return report, verdicts
+    return run, verdicts
 
 
 def _rebuild(
@@ -186,25 +206,6 @@ def _not_the_same(verdicts: tuple[Verdict, ...]) -> AnswerIsNo:
     )
 
 
-def tell_failures(report: Report, *, as_json: bool, verb: str, again: str) -> int:
-    """Print what failed and how to go on; return the exit status."""
-    errors = [error for _, error in report.failures]
-    if as_json:
-        from orchestrator.cli.document import print_document
-
-        documents = [{"step": step, **error_document(error)} for step, error in report.failures]
-        print_document(verb, {"error": documents[0], "failures": documents})
-    else:
-        for error in errors:
-            print(render(error), file=sys.stderr)
-        print(f"what was finished is kept; to go on: {again}", file=sys.stderr)
-    return max((e for e in errors), key=_gravity).exit_status
-
-
-def _gravity(error: OrchError) -> int:
-    return {1: 1, 3: 2, 4: 3}.get(error.exit_status, 0)
-
-
 def _finish(
     arguments: argparse.Namespace,
     graph: Graph,
@@ -224,6 +225,10 @@ def _finish(
     if not arguments.json:
         for goal in graph.goals:
             print(paths[goal])
+        if arguments.own_sources:
+            from orchestrator.graph.dirty import dirty_names
+
+            print(f"dirty: {', '.join(dirty_names(graph))}", file=sys.stderr)
         return
     from orchestrator.cli.document import print_document
 

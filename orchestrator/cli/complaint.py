@@ -19,14 +19,18 @@ class Interrupted(OrchError):
     exit_status = 130
 
 
-def complain(error: OrchError, *, as_json: bool, verb: str) -> None:
-    """Print one error."""
+def complain(error: OrchError, *, as_json: bool, verb: str, lines: bool = False) -> None:
+    """Print one error; with `lines` as an object among those of --log-format json."""
+    if lines:
+        from orchestrator.cli.view.json_lines import print_line
+
+        print_line("error", error_document(error))
     if as_json:
         from orchestrator.cli.document import print_document
 
         print_document(verb, {"error": error_document(error)})
-        return
-    print(render(error), file=sys.stderr)
+    if not (as_json or lines):
+        print(render(error), file=sys.stderr)
 
 
 def error_document(error: OrchError) -> dict[str, Any]:
@@ -41,19 +45,22 @@ def error_document(error: OrchError) -> dict[str, Any]:
 
 def harmless(text: str) -> str:
     """`text` without what would move a terminal's cursor or change its colours."""
-    return _SEQUENCE.sub("", text).translate(_CONTROLS)
+    return text if text.isprintable() else _SEQUENCE.sub("", text).translate(_CONTROLS)
 
 
-def render(error: OrchError) -> str:
-    """The error as lines of text: the fact, then where, why and the next thing to do."""
+def render(error: OrchError, *, tail: int | None = None) -> str:
+    """The error as lines of text: the fact, then where, why and the next thing to do. `tail` is how many lines of a log
+    are shown at most."""
     lines = [error.what if isinstance(error, Interrupted) else f"error: {error.what}"]
-    tail: tuple[str, ...] = getattr(error, "tail", ())
+    last: tuple[str, ...] = getattr(error, "tail", ())
+    last = last[-tail:] if tail is not None else last
     first: str = getattr(error, "first_error", "")
-    if tail:
-        lines.append(f"  last {len(tail)} line{'s' if len(tail) > 1 else ''}:")
-        lines += [f"  | {line}" for line in tail]
+    if last:
+        lines.append(f"  last {len(last)} line{'s' if len(last) > 1 else ''}:")
+        lines += [f"  | {line}" for line in last]
     if first:
         lines.append(f"  first error: {first}")
+        lines += [f"  | {line}" for line in getattr(error, "below_first", ())]
     for label, text in (("where", error.where), ("why", error.why), ("hint", error.hint)):
         if text:
             indented = text.replace("\n", "\n" + " " * 9)

@@ -27,6 +27,30 @@ class Group:
     done: dict[str, int] = field(default_factory=dict)
     here: set[str] = field(default_factory=set)
     began: float | None = None
+    came: deque[tuple[float, int]] = field(default_factory=deque)
+
+    @property
+    def running(self) -> bool:
+        """Whether some of it is being fetched now."""
+        return self.began is not None and len(self.here) < len(self.sizes)
+
+    @property
+    def bytes_text(self) -> str:
+        """`12 MB of 35 MB`, without the second where nobody knows it."""
+        done = sum(self.done.values())
+        if any(size is None for size in self.sizes.values()):
+            return bytes_text(done)
+        return f"{bytes_text(done)} of {bytes_text(max(done, sum(size or 0 for size in self.sizes.values())))}"
+
+    def rate(self, now: float) -> float:
+        """Bytes a second, over the last seconds."""
+        while self.came and self.came[0][0] < now - _WINDOW:
+            self.came.popleft()
+        if not self.came:
+            return 0.0
+        counts = [count for _, count in self.came]
+        came = sum(counts[1:]) if len(counts) > 1 else counts[0]  # the first came before the time that is counted
+        return came / max(1.0, now - self.came[0][0])
 
     @property
     def text(self) -> str:
@@ -47,9 +71,8 @@ class Fetches:
         self._clock = clock
         self._groups: dict[str, Group] = {}
         self._of: dict[str, Group] = {}
-        self._came: deque[tuple[float, int]] = deque()
         for name, source in wanted:
-            if not source.name.startswith("file:") and source.name not in self._of:
+            if not source.at_hand and source.name not in self._of:
                 self._add(name, source.name, source.size)
 
     def _add(self, name: str, source: str, size: int | None) -> Group:
@@ -64,7 +87,9 @@ class Fetches:
         before = group.done.get(event.source)
         fresh = event.done - before if before is not None else min(event.done, _RESUMED)
         if fresh > 0:
-            self._came.append((now, fresh))
+            group.came.append((now, fresh))
+        if event.total is not None:
+            group.sizes[event.source] = event.total
         group.done[event.source] = event.done
         if group.began is not None:
             return []
@@ -84,24 +109,13 @@ class Fetches:
     @property
     def running(self) -> bool:
         """Whether some recipe's sources are being fetched now."""
-        groups = self._groups.values()
-        return any(group.began is not None and len(group.here) < len(group.sizes) for group in groups)
+        return any(group.running for group in self._groups.values())
 
     @property
-    def text(self) -> str:
-        """`41 of 93 sources, 12 MB of 35 MB, 8.2 MB/s`: all that was begun, together."""
-        groups = [group for group in self._groups.values() if group.began is not None]
-        count = sum(len(group.sizes) for group in groups)
-        here = sum(len(group.here) for group in groups)
-        done = sum(sum(group.done.values()) for group in groups)
-        total = max(done, sum(size or 0 for group in groups for size in group.sizes.values()))
-        return f"{here} of {count} sources, {bytes_text(done)} of {bytes_text(total)}{self._rate()}"
+    def came(self) -> int:
+        """Bytes that are here of what was foreseen and is not a file beside a recipe."""
+        return sum(sum(group.done.values()) for group in self._groups.values())
 
-    def _rate(self) -> str:
-        now = self._clock()
-        while self._came and self._came[0][0] < now - _WINDOW:
-            self._came.popleft()
-        if not self._came:
-            return ""
-        span = max(1.0, now - self._came[0][0])
-        return f", {bytes_text(round(sum(count for _, count in self._came) / span))}/s"
+    def groups_running(self) -> list[Group]:
+        """Those whose sources are being fetched now, in the order in which they were wanted."""
+        return [group for group in self._groups.values() if group.running]

@@ -17,10 +17,13 @@ from orchestrator.cli.opening import (
     Opened,
     add_place_arguments,
     add_set_argument,
+    add_source_argument,
     open_project,
     positive,
     this_platform,
 )
+from orchestrator.cli.progress import add_log_format_argument
+from orchestrator.cli.substituting import add_substitute_argument, offers_of
 
 if TYPE_CHECKING:
     from orchestrator.digest import Digest
@@ -45,6 +48,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     parser.add_argument("name", metavar="NAME", help="an image's name: orch images lists them")
     add_set_argument(parser)
+    add_source_argument(parser)
     parser.add_argument("-j", "--jobs", type=positive, default=DEFAULT_JOBS, metavar="N", help="builds at once")
     cores = len(os.sched_getaffinity(0))
     parser.add_argument("--cores", type=positive, default=cores, metavar="N", help="cores shared among them")
@@ -52,12 +56,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--compression", choices=("zstd", "gzip"), default="zstd", help="of layers (default zstd; gzip is slow)"
     )
     parser.add_argument("--keep-failed", action="store_true", help="keep a failed build's directory")
+    add_substitute_argument(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
     parser.add_argument(
         "-o", "--out", metavar="KIND:PATH", help="write it to oci:DIR, oci-archive:FILE or docker-archive:FILE"
     )
     parser.add_argument("--push", metavar="REF", help="push it to a registry; only layers it lacks travel")
     parser.add_argument("--insecure", action="store_true", help="with --push: a registry without TLS")
+    add_log_format_argument(parser)
     add_place_arguments(parser)
 
 
@@ -76,11 +82,16 @@ def run(arguments: argparse.Namespace) -> int:
     image = open_image(opened, arguments.name)
     refuse(image)
     graph = image_graph(opened, image, arguments.settings)
+    if arguments.push is not None:
+        from orchestrator.graph.dirty import dirty_names
+        from orchestrator.image.push import refuse_dirty
+
+        refuse_dirty(image.name, dirty_names(graph))  # now, not after the build
     key, keys = image_key_of(image, graph, arguments.compression)
     layout = opened.store(create=not arguments.dry_run)
     record = finished(layout, key)
     if arguments.dry_run:
-        dry_run(arguments, image, graph, layout, record)
+        dry_run(arguments, image, graph, layout, record, offers_of(opened, graph, layout, arguments))
         return 0
     fresh = record is None
     if record is None:
@@ -90,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
     _name_again(layout, record)
     _deliver(arguments, layout, record)
     _report(arguments, layout, record, fresh, time.monotonic() - began)
-    if not (fresh or arguments.json or arguments.out or arguments.push):
+    if not (fresh or arguments.json or arguments.out or arguments.push or opened.own_sources):
         from orchestrator.cli.image_answer import remember_image
 
         remember_image(opened, image, layout, record, arguments.words, f"{place_of(layout, record)}\n")
@@ -109,10 +120,10 @@ def _make(
     """Build what is missing and assemble; None, with `arguments.status` set, where builds failed and it was said."""
     import asyncio
 
+    from orchestrator.build.past import estimate
     from orchestrator.build.realise import Engine, RunOptions
-    from orchestrator.cli.build import tell_failures
-    from orchestrator.cli.estimate import estimate
-    from orchestrator.cli.progress import progress
+    from orchestrator.cli.ending import tell_failures
+    from orchestrator.cli.floor import keep_floor
     from orchestrator.cli.recorded import recorded
     from orchestrator.image.assemble import Assembly, assemble
     from orchestrator.image.components import component_names, make_components
@@ -123,41 +134,46 @@ def _make(
 
     probe()
     sweep(layout)
-    plan = plan_image(image, graph, layout)
+    offers = offers_of(opened, graph, layout, arguments)
+    plan = plan_image(image, graph, layout, offers)
     refuse_full_disk(image, plan, layout)
     environment, ldconf = image_environment(graph, image), image_ldconf(graph, image)
     names = component_names(graph, image)
     jobs = min(arguments.jobs, arguments.cores)
-    options = RunOptions(jobs=jobs, cores=arguments.cores, keep_failed=arguments.keep_failed)
-    forecast = estimate(plan, layout, options.jobs)
-    with (
-        progress(plan, forecast) as shown,
-        recorded("image", arguments, plan, forecast, options, graph, layout, shown) as run,
-    ):
+    forecast = estimate(plan, layout, jobs, cores=arguments.cores, image=image.name)
+    options = RunOptions(
+        jobs=jobs,
+        cores=arguments.cores,
+        keep_failed=arguments.keep_failed,
+        urgency=forecast.urgency(),
+        after=forecast.after(),
+    )
+    with recorded("image", arguments, plan, forecast, options, graph, layout) as run:
         monitor = run.monitor
+        keep_floor(opened.project, graph, layout)
         base = registry_base(layout, image, this_platform(), monitor=monitor)  # first: it may be unfit
         indexes = image.document.python.indexes if image.document.python is not None else ()
         fetch = opened.fetcher(layout, monitor, indexes=indexes)
-        engine = Engine(graph, layout, options=options, fetch=fetch, monitor=monitor)
+        engine = Engine(graph, layout, options=options, fetch=fetch, monitor=monitor, offers=offers)
         report = run.report = asyncio.run(engine.realise(objects=names))
-        if report.failures:
-            again = " ".join(["orch image", image.name, *(f"--set {text}" for text in arguments.settings)])
-            arguments.status = tell_failures(report, as_json=arguments.json, verb="image", again=again)
-            return None
-        assembly = Assembly(
-            image=image,
-            key=key,
-            components=(*base_components(image, base), *make_components(graph, image, report.objects, keys)),
-            environment=with_base_environment(environment, base),
-            ldconf=ldconf,
-            platform=this_platform(),
-            options=graph.options,
-            compression=arguments.compression,
-            base=base,
-        )
-        record = assemble(assembly, layout, workers=arguments.cores, monitor=monitor, stop=threading.Event())
-        run.outputs[image.name] = str(record.manifest)
-        return record
+        if not report.failures:
+            assembly = Assembly(
+                image=image,
+                key=key,
+                components=(*base_components(image, base), *make_components(graph, image, report.objects, keys)),
+                environment=with_base_environment(environment, base),
+                ldconf=ldconf,
+                platform=this_platform(),
+                options=graph.options,
+                compression=arguments.compression,
+                base=base,
+            )
+            record = assemble(assembly, layout, workers=arguments.cores, monitor=monitor, stop=threading.Event())
+            run.outputs[image.name] = str(record.manifest)
+    if report.failures:
+        arguments.status = tell_failures(run, arguments, verb="image")
+        return None
+    return record
 
 
 def _name_again(layout: Layout, record: ImageRecord) -> None:
@@ -187,6 +203,11 @@ def place_of(layout: Layout, record: ImageRecord) -> str:
     return f"oci:{layout.root / 'oci'}:{record.name}"
 
 
+def dirty_components(record: ImageRecord) -> tuple[str, ...]:
+    """The components that were made of a developer's own tree, or with one that was."""
+    return tuple(one.name for one in record.components if one.origin == "dirty")
+
+
 def image_content(layout: Layout, record: ImageRecord) -> dict[str, Any]:
     """The image as `--json` tells it."""
     return {
@@ -209,6 +230,7 @@ def image_content(layout: Layout, record: ImageRecord) -> dict[str, Any]:
             }
             for layer in record.layers
         ],
+        "dirty": list(dirty_components(record)),
         "waived": list(record.waived),
         "checks_off": list(record.off),
     }
@@ -222,6 +244,8 @@ def _report(arguments: argparse.Namespace, layout: Layout, record: ImageRecord, 
         print_document("image", content)
         return
     size = sum(layer.size for layer in record.layers)
+    if dirty := dirty_components(record):
+        print(f"dirty: {', '.join(dirty)}", file=sys.stderr)
     if fresh:
         text = f"{len(record.layers)} layers, {bytes_text(size)} ({bytes_text(record.unpacked)} unpacked)"
         print(f"{record.name}  {record.manifest}  {text}, {seconds_text(seconds)}", file=sys.stderr)

@@ -12,6 +12,7 @@ from orchestrator.errors import MachineError
 
 if TYPE_CHECKING:
     from orchestrator.build.plan import Plan
+    from orchestrator.build.substitute import Offers
     from orchestrator.graph.derivation import Graph
     from orchestrator.recipe import Image
     from orchestrator.store import ImageRecord, Layout
@@ -21,13 +22,13 @@ _TREE, _LAYER = 2.3, 1.2
 _OTHER_TREE = 4.0  # of .debs, which are packed more tightly
 
 
-def plan_image(image: Image, graph: Graph, layout: Layout) -> Plan:
+def plan_image(image: Image, graph: Graph, layout: Layout, offers: Offers | None = None) -> Plan:
     """The plan of all that the image is made of."""
     from orchestrator.build.known import StoreKnown
     from orchestrator.build.plan import make_plan
     from orchestrator.image.components import component_names
 
-    return make_plan(graph, StoreKnown(layout=layout), component_names(graph, image))
+    return make_plan(graph, StoreKnown(layout=layout), component_names(graph, image), offers)
 
 
 def needed_bytes(plan: Plan) -> tuple[int, int, int]:
@@ -41,20 +42,27 @@ def needed_bytes(plan: Plan) -> tuple[int, int, int]:
 
 
 def dry_run(
-    arguments: argparse.Namespace, image: Image, graph: Graph, layout: Layout, record: ImageRecord | None
+    arguments: argparse.Namespace,
+    image: Image,
+    graph: Graph,
+    layout: Layout,
+    record: ImageRecord | None,
+    offers: Offers | None = None,
 ) -> None:
     """Print what `orch image` would do, and how much disk that needs."""
+    from orchestrator.build.past import estimate
     from orchestrator.cli.plan import show_plan
 
     if record is not None and not arguments.json:
         print(f"{image.name}: nothing to do, {record.manifest} is there")
         return
     plan, jobs, base = (
-        plan_image(image, graph, layout),
+        plan_image(image, graph, layout, offers),
         min(arguments.jobs, arguments.cores),
         _absent_base(image, layout),
     )
-    show_plan(graph, plan, layout, as_json=arguments.json, verb="image", jobs=jobs, base=base)
+    forecast = estimate(plan, layout, jobs, cores=arguments.cores, image=image.name)
+    show_plan(graph, plan, forecast, as_json=arguments.json, verb="image", base=base)
     if not arguments.json:
         fetch, trees, layers = needed_bytes(plan)
         free = _free(layout)

@@ -69,7 +69,10 @@ def _state(name: str, image: Image | OrchError, record: ImageRecord | None) -> s
         return f"{image.what} ({image.where}){f': {image.hint}' if image.hint else ''}"
     if record is not None:
         size = sum(layer.size for layer in record.layers)
-        return f"made: {len(record.layers)} layers, {bytes_text(size)} ({bytes_text(record.unpacked)} unpacked)"
+        from orchestrator.cli.image import dirty_components
+
+        dirty = f", dirty: {', '.join(dirty_components(record))}" if dirty_components(record) else ""
+        return f"made: {len(record.layers)} layers, {bytes_text(size)} ({bytes_text(record.unpacked)} unpacked){dirty}"
     return f"not locked: orch lock {name}" if image.lock_missing else "not made"
 
 

@@ -20,22 +20,42 @@ GROUPS = {
     "make": {
         "build": "build goals and all they need; print where they are",
         "image": "make an image and all it needs; print where it is",
-        "source": "list, fetch, add or verify sources",
+        "source": "list, fetch, add, lock or verify sources",
         "lock": "write the lock file of a base or an image",
+        "new": "begin a recipe, from an archive or from nothing",
     },
     "ask": {
         "plan": "say what a build would do, and why",
+        "why": "explain the coming rebuild, or the last one",
+        "affected": "say what an edit of a recipe would touch",
         "list": "list the recipes",
         "show": "show one recipe: versions, options, inputs, key, state",
+        "graph": "draw what a goal or an image is made of",
         "log": "print the log of a build or check",
+        "history": "list past runs, or show one step by step",
+        "report": "write a page of HTML about a run or an image",
         "images": "list the images",
         "diff": "compare two images: components, layers, bytes to pull",
         "find": "say where a file of an image comes from",
     },
+    "keep": {
+        "cache": "look into the store: list, show, compare, account",
+        "gc": "remove from the store what no root keeps",
+        "pin": "keep what a goal or an image is now",
+        "unpin": "let go of a pin",
+        "store": "link equal files; carry closures in and out as one file",
+        "export": "copy a goal out of the store as plain files",
+    },
+    "for editors and shells": {
+        "schema": "print the JSON Schema of recipe.toml or image.toml",
+        "completions": "print the completions for bash, zsh or fish",
+        "man": "print the manual page",
+    },
 }
+SUMMARY = "a reproducible build orchestrator"
 VERBS = {verb: text for verbs in GROUPS.values() for verb, text in verbs.items()}
 
-_EPILOG = """\
+EPILOG = """\
 A goal is a recipe's name. Start with:
   orch build nixl                    build NIXL and everything under it
   orch build nixl --set cuda=13      the same for CUDA 13
@@ -54,12 +74,18 @@ Exit status: 0 done, 1 a build or check failed, 2 usage, 3 a recipe, lock or opt
 
 
 def _overview() -> str:
-    width = max(map(len, VERBS))
+    import shutil
+
+    from orchestrator.cli.parser import fill
+
+    names = max(map(len, VERBS))
     groups = (
-        f"{name}:\n" + "".join(f"  {verb:<{width}}  {text}\n" for verb, text in verbs.items())
+        f"{name}:\n" + "".join(f"  {verb:<{names}}  {text}\n" for verb, text in verbs.items())
         for name, verbs in GROUPS.items()
     )
-    return f"usage: orch VERB [...]\n\nA reproducible build orchestrator.\n\n{''.join(groups)}\n{_EPILOG}"
+    width = min(shutil.get_terminal_size().columns, 100)
+    verbs = "\n".join(fill(group, width) for group in groups)
+    return f"usage: orch VERB [...]\n\norch, {SUMMARY}.\n\n{verbs}\n\n{fill(EPILOG, width)}\n"
 
 
 def run(arguments: list[str]) -> int:
@@ -70,6 +96,10 @@ def run(arguments: list[str]) -> int:
     if arguments[0] in ("-V", "--version"):
         print(f"orch {__version__}")
         return 0
+    if arguments[0] == "complete":  # what a shell asks when a key is pressed: no verb for people
+        from orchestrator.cli.complete import run as complete
+
+        return complete(arguments)
     import importlib
 
     from orchestrator.cli.parser import Parser, close
@@ -112,9 +142,9 @@ def exit_status(arguments: list[str]) -> int:
         raise
     except Exception as found:
         error = unexpected(found)
-    words = arguments[: 2 if arguments[:1] == ["source"] else 1]
+    words = arguments[: 2 if arguments[:1] in (["source"], ["cache"]) else 1]
     try:
-        complain(error, as_json="--json" in arguments, verb=" ".join(words))
+        complain(error, as_json="--json" in arguments, verb=" ".join(words), lines=_wants_lines(arguments))
         sys.stdout.flush()
     except BrokenPipeError:
         raise
@@ -123,6 +153,11 @@ def exit_status(arguments: list[str]) -> int:
         if "--json" in arguments:
             print(render(error), file=sys.stderr)
     return error.exit_status
+
+
+def _wants_lines(arguments: list[str]) -> bool:
+    """Whether stderr is to hold JSON lines only."""
+    return "--log-format=json" in arguments or "--log-format json" in " ".join(arguments)
 
 
 def _to_nowhere(stream: TextIO) -> None:

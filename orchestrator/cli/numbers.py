@@ -23,3 +23,10 @@ def seconds_text(seconds: float, *, tenths: bool = True) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def rough_text(seconds: float) -> str:
+    """`5 s`, `40 s`, `4 min`, `1 h 07 min`: for what is only a forecast."""
+    from orchestrator.build.estimate import rough
+
+    return f"{max(1, round(seconds))} s" if seconds < 9.5 else rough(seconds)

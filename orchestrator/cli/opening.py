@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
-import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from orchestrator.build.plan import Plan
+    from orchestrator.build.substitute import Offers
+    from orchestrator.digest.looks import Moment
     from orchestrator.events import Monitor
     from orchestrator.graph.derivation import Graph, Node, Source
     from orchestrator.recipe import Project, Recipes
@@ -35,6 +38,7 @@ def add_goal_arguments(parser: argparse.ArgumentParser) -> None:
     """GOAL... and `--set`."""
     parser.add_argument("goals", nargs="+", metavar="GOAL", help="a recipe's name")
     add_set_argument(parser)
+    add_source_argument(parser)
 
 
 def add_set_argument(parser: argparse.ArgumentParser) -> None:
@@ -46,9 +50,18 @@ def add_set_argument(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_source_argument(parser: argparse.ArgumentParser) -> None:
+    """`--source`, as often as there are recipes."""
+    parser.add_argument(
+        "--source", action="append", default=[], metavar="NAME=DIR", dest="own_sources",
+        help="build NAME from your own directory, all of it but .git; what is made of it is marked dirty",
+    )  # fmt: skip
+
+
 def this_platform() -> str:
     """Such as `x86_64-linux`."""
-    return f"{platform.machine()}-{platform.system().lower()}"
+    machine = os.uname()
+    return f"{machine.machine}-{machine.sysname.lower()}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +71,8 @@ class Opened:
     project: Project
     recipes: Recipes
     store_root: Path
+    moment: Moment | None = None  # None: nothing that was remembered can be believed
+    own_sources: Mapping[str, Path] = field(default_factory=dict)  # by recipe: directories in place of its source
 
     def store(self, *, create: bool = True) -> Layout:
         """The store, made if it is not there; without `create` it is only read, and may be absent."""
@@ -74,7 +89,36 @@ class Opened:
             self.refuse_unknown(goal)
         parsed = parse_settings(settings, self.recipes, self.project.options)
         options = self.project.options
-        return resolve(self.recipes, options, tuple(goals), parsed, this_platform(), allow_unlocked=showing)
+        gc.disable()  # thousands of values come to stay: looking for garbage among them takes a tenth of the time
+        try:
+            graph = resolve(
+                self.recipes, options, tuple(goals), parsed, this_platform(),
+                allow_unlocked=showing, replaced=frozenset(self.own_sources),
+            )  # fmt: skip
+            gc.freeze()
+        finally:
+            gc.enable()
+        return self._with_own_sources(graph) if self.own_sources else graph
+
+    def _with_own_sources(self, graph: Graph) -> Graph:
+        from orchestrator.fetch.developer import developer_tree
+        from orchestrator.graph.dirty import DeveloperTree, with_trees
+
+        trees = {
+            name: DeveloperTree(path=str(path), tree=developer_tree(path)) for name, path in self.own_sources.items()
+        }
+        return with_trees(graph, trees)
+
+    def plan(self, graph: Graph, layout: Layout, offers: Offers | None = None) -> Plan:
+        """What is left to do for the goals of `graph`, copying what `offers` has."""
+        from orchestrator.build.known import StoreKnown, remembered_outputs
+        from orchestrator.build.plan import make_plan
+
+        known = StoreKnown(layout=layout, outputs=remembered_outputs(layout, self.moment))
+        plan = make_plan(graph, known, offers=offers)
+        known.save()
+        self.recipes.save_index()
+        return plan
 
     def graph_of_one(self, goal: str, settings: Sequence[str], *, showing: bool = False) -> Graph:
         """The graph of one of several goals that are looked at one by one: each reads those settings that it reads."""
@@ -122,12 +166,12 @@ class Opened:
         self, layout: Layout, monitor: Monitor, *, indexes: Sequence[str] = ()
     ) -> Callable[[Node, Source, Callable[[], bool]], Path]:
         """A function that turns a node's source into a verified file. `indexes` are those that an image names."""
-        from orchestrator.events import Fetched
-        from orchestrator.fetch import Mirrors, fetch
-
-        mirrors = Mirrors(**self.project.mirrors, indexes=tuple(indexes))
 
         def one(node: Node, source: Source, stopped: Callable[[], bool]) -> Path:
+            from orchestrator.events import Fetched
+            from orchestrator.fetch import Mirrors, fetch  # 70 ms to import: only who fetches pays
+
+            mirrors = Mirrors(**self.project.mirrors, indexes=tuple(indexes))
             base = self.project.root / "recipes" / node.name
             file = fetch(layout, source, mirrors=mirrors, base=base, monitor=monitor, stopped=stopped)
             monitor(Fetched(source=source.name))
@@ -138,6 +182,7 @@ class Opened:
 
 def open_project(arguments: argparse.Namespace) -> Opened:
     """The project around the working directory. `--store` beats ORCH_STORE beats the project's own."""
+    from orchestrator.digest import blake3_bytes
     from orchestrator.recipe import find_project, load_recipes
 
     try:
@@ -145,8 +190,41 @@ def open_project(arguments: argparse.Namespace) -> Opened:
     except FileNotFoundError as error:
         raise UsageError("the working directory was removed", hint="change to a project's directory") from error
     project = find_project(here)
-    store = arguments.store or os.environ.get("ORCH_STORE") or project.store or project.root / "store"
-    return Opened(project=project, recipes=load_recipes(project), store_root=Path(store).absolute())
+    store = Path(arguments.store or os.environ.get("ORCH_STORE") or project.store or project.root / "store").absolute()
+    moment = _moment()
+    index = None
+    if moment is not None:
+        from orchestrator.recipe.index import RecipeIndex
+
+        name = f"recipes-{blake3_bytes(os.fsencode(project.root)).hex[:16]}"
+        index = RecipeIndex(store / "index" / name, project, moment)
+    recipes, own = load_recipes(project, index), _own_sources(getattr(arguments, "own_sources", ()))
+    return Opened(project=project, recipes=recipes, store_root=store, moment=moment, own_sources=own)
+
+
+def _own_sources(texts: Sequence[str]) -> dict[str, Path]:
+    """What `--source` says, by recipe."""
+    found: dict[str, Path] = {}
+    for text in texts:
+        name, equals, directory = text.partition("=")
+        if not equals or not name or not directory:
+            raise UsageError(f"not a source: {text!r}", where="--source", hint="write --source NAME=DIR")
+        if name in found:
+            raise UsageError(f"{name} has two sources", where="--source", hint="name one directory for each recipe")
+        found[name] = Path(directory).expanduser().resolve()
+    return found
+
+
+def _moment() -> Moment | None:
+    """This process, for what is remembered; None if orch itself was changed just now."""
+    from orchestrator.cli import answers
+    from orchestrator.digest.looks import YOUNG, Moment
+
+    try:
+        code, newest = answers.code()
+    except OSError:
+        return None
+    return Moment(began=answers.BEGAN, code=code) if newest < answers.BEGAN - YOUNG else None
 
 
 def _directory(text: str) -> Path:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.numbers import bytes_text
+from orchestrator.cli.numbers import bytes_text, rough_text
 from orchestrator.cli.opening import DEFAULT_JOBS, add_goal_arguments, add_place_arguments, open_project
+from orchestrator.cli.substituting import add_substitute_argument, offers_of
 
 if TYPE_CHECKING:
+    from orchestrator.build.estimate import Estimate
     from orchestrator.build.plan import Plan, Step
     from orchestrator.graph.derivation import Graph
-    from orchestrator.store import Layout
 
 EPILOG = """\
 A step marked `?` runs only if an input that is built again comes out with different bytes.
@@ -26,27 +28,30 @@ examples:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     add_goal_arguments(parser)
+    add_substitute_argument(parser)
     add_place_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the plan."""
-    from orchestrator.build.known import StoreKnown
-    from orchestrator.build.plan import make_plan
+    from orchestrator.build.past import estimate
 
     opened = open_project(arguments)
     graph = opened.graph(arguments.goals, arguments.settings)
     layout = opened.store(create=False)
-    plan = make_plan(graph, StoreKnown(layout=layout))
-    show_plan(graph, plan, layout, as_json=arguments.json, verb="plan")
+    plan = opened.plan(graph, layout, offers_of(opened, graph, layout, arguments))
+    forecast = estimate(plan, layout, DEFAULT_JOBS, cores=len(os.sched_getaffinity(0)))
+    show_plan(graph, plan, forecast, as_json=arguments.json, verb="plan")
     return 0
 
 
 def headline(plan: Plan, time_text: str = "") -> str:
-    """`3 to build (about 4 min), perhaps 1 more, 2 to check, 4 there already; 1 to fetch, 41 MB`."""
+    """`2 to copy, 41 MB, 3 to build, perhaps 1 more, 2 to check, about 4 min; 4 there already; 1 to fetch, 41 MB`."""
     parts = []
+    if copies := plan.count("substitute"):
+        parts.append(f"{copies} to copy, {bytes_text(plan.copy_bytes)}")
     if builds := plan.count("build"):
-        parts.append(f"{builds} to build{f' ({time_text})' if time_text else ''}")
+        parts.append(f"{builds} to build")
     if perhaps := plan.count("build", maybe=True):
         parts.append(f"perhaps {perhaps} {'more' if builds else 'to build'}")
     checks, perhaps = plan.count("check"), plan.count("check", maybe=True)
@@ -54,10 +59,12 @@ def headline(plan: Plan, time_text: str = "") -> str:
         parts.append(f"{checks} to check")
     if perhaps:
         parts.append(f"perhaps {perhaps} {'more to check' if checks else 'to check'}")
-    if there := plan.count("reuse"):
-        parts.append(f"{there} there already")
-    text = ", ".join(parts) or "nothing to do"
-    if away := [source for source in plan.fetch if not source.name.startswith("file:")]:
+    if parts and time_text:
+        parts.append(time_text)
+    there = plan.count("reuse")
+    said = [", ".join(parts), f"{there} there already" if there else ""]
+    text = "; ".join(filter(None, said)) or "nothing to do"
+    if away := [source for source in plan.fetch if not source.at_hand]:
         sizes = [source.size for source in away if source.size is not None]
         unknown = " or more" if len(sizes) < len(away) else ""
         total = f"{bytes_text(sum(sizes))}{unknown}" if sizes else "size unknown"
@@ -65,7 +72,7 @@ def headline(plan: Plan, time_text: str = "") -> str:
     return text
 
 
-def _step_document(step: Step) -> dict[str, Any]:
+def _step_document(step: Step, expected: float | None) -> dict[str, Any]:
     node = step.node
     return {
         "action": step.action,
@@ -74,45 +81,54 @@ def _step_document(step: Step) -> dict[str, Any]:
         "origin": node.origin,
         "maybe": step.maybe,
         "reason": step.reason,
+        "copy_bytes": step.size,
+        "expected_seconds": None if expected is None else round(expected, 3),
+    }
+
+
+def _document(graph: Graph, plan: Plan, forecast: Estimate, base: str | None) -> dict[str, Any]:
+    expected, judged = forecast.steps(), forecast.accuracy
+    return {
+        "goals": list(graph.goals),
+        "done": {goal: str(digest) for goal, digest in plan.done},
+        "steps": [_step_document(step, expected.get(step.name)) for step in plan.steps],
+        "fetch": [
+            *({"source": source.name, "bytes": source.size} for source in plan.fetch),
+            *({"source": name, "bytes": None} for name in (base,) if name is not None),
+        ],
+        "fetch_bytes": forecast.fetch_bytes,
+        "copy_bytes": plan.copy_bytes,
+        "expected_seconds": round(forecast.left(), 3) if forecast.known else None,
+        "expected_complete": forecast.complete,
+        "accuracy": judged and {"runs": judged.runs, "median": judged.median_ratio, "worst": judged.worst_ratio},
     }
 
 
 def show_plan(
-    graph: Graph,
-    plan: Plan,
-    layout: Layout,
-    *,
-    as_json: bool,
-    verb: str,
-    jobs: int = DEFAULT_JOBS,
-    base: str | None = None,
+    graph: Graph, plan: Plan, forecast: Estimate, *, as_json: bool, verb: str, base: str | None = None
 ) -> None:
     """Print a plan on stdout. `base` names an image that is fetched too; nobody knows its size yet."""
     if as_json:
         from orchestrator.cli.document import print_document
 
-        content = {
-            "goals": list(graph.goals),
-            "done": {goal: str(digest) for goal, digest in plan.done},
-            "steps": [_step_document(step) for step in plan.steps],
-            "fetch": [
-                *({"source": source.name, "bytes": source.size} for source in plan.fetch),
-                *({"source": name, "bytes": None} for name in (base,) if name is not None),
-            ],
-        }
-        print_document(verb, content)
+        print_document(verb, _document(graph, plan, forecast, base))
         return
-    from orchestrator.cli.estimate import estimate
-
-    text = estimate(plan, layout, jobs).text()
     settings = " ".join(f"{name}={value}" for name, value in graph.options)
-    print(f"{', '.join(graph.goals)}{f' ({settings})' if settings else ''}: {headline(plan, text)}")
+    time_text = forecast.text()
+    judged = f" ({forecast.accuracy.text})" if forecast.accuracy is not None and time_text else ""
+    print(f"{', '.join(graph.goals)}{f' ({settings})' if settings else ''}: {headline(plan, time_text)}{judged}")
     if base is not None:
         print(f"  fetch   {base}  the base image; its registry knows how big it is")
-    width = max((len(step.node.label) for step in plan.steps), default=0)
-    for step in plan.steps:
+    expected = forecast.steps()
+    times = [rough_text(expected[step.name]) if step.name in expected else "" for step in plan.steps]
+    label_width = max((len(step.node.label) for step in plan.steps), default=0)
+    action_width = 10 if plan.count("substitute") or plan.count("substitute", maybe=True) else 7
+    time_width = max(map(len, times), default=0)
+    gap = "  " if time_width else ""
+    for step, took in zip(plan.steps, times, strict=True):
         action = f"{step.action}?" if step.maybe else step.action
-        line = f"  {action:<7} {step.node.label:<{width}}  {step.node.origin:<6}  {step.reason}"
-        print(line.rstrip())
+        what = f"{action:<{action_width}} {step.node.label:<{label_width}}  {step.node.origin:<6}"
+        print(f"  {what}  {took:>{time_width}}{gap}{step.reason}".rstrip())
     for goal, digest in plan.done:
-        print(f"  done    {graph[goal].label}  {digest}")
+        dirty = "  dirty" if graph[goal].origin == "dirty" else ""
+        print(f"  done    {graph[goal].label}{dirty}  {digest}")

@@ -1,34 +1,39 @@
-"""Keeps the record of a run that does something, however it ends; history, reasons and estimates are read from it."""
+"""Shows a run that does something and keeps its record, however it ends; history, reasons and estimates read it."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from orchestrator.cli.ending import say_ending
+from orchestrator.cli.progress import progress
 from orchestrator.errors import MachineError, OrchError
+from orchestrator.events import Monitor, Notice, silent
 
 if TYPE_CHECKING:
     import argparse
 
+    from orchestrator.build.estimate import Estimate
     from orchestrator.build.make import Report
     from orchestrator.build.plan import Plan
     from orchestrator.build.realise import RunOptions
-    from orchestrator.cli.estimate import Estimate
-    from orchestrator.events import Monitor
+    from orchestrator.build.recorder import Recorder
     from orchestrator.graph.derivation import Graph
-    from orchestrator.store import Layout
+    from orchestrator.store import BuildRecord, Layout
+    from orchestrator.store.builds import Ending
 
 
 @dataclass(slots=True)
 class Run:
     """A run that goes on: its monitor, and what it came to so far."""
 
-    monitor: Monitor
+    monitor: Monitor = silent
     report: Report | None = None
     outputs: dict[str, str] = field(default_factory=dict)
+    record: BuildRecord | None = None  # once it has ended
+    unreached: tuple[str, ...] = ()  # certain steps of the plan that did not run
 
 
 @contextmanager
@@ -40,14 +45,18 @@ def recorded(
     options: RunOptions,
     graph: Graph,
     layout: Layout,
-    monitor: Monitor,
 ) -> Iterator[Run]:
-    """A run whose record is written when the block ends, by an exception too."""
-    from orchestrator.build.recorder import Asked, Recorder
+    """A run that is shown while it goes on, and whose record is written when the block ends, by an exception too.
 
+    What it did is said then, but for a run whose report has failures: whoever tells of these says it below them.
+    """
+    from orchestrator.build.recorder import Asked, Recorder
+    from orchestrator.store import holding
+
+    image = arguments.name if verb == "image" else ""
     asked = Asked(
         verb=verb,
-        goals=(arguments.name,) if verb == "image" else tuple(graph.goals),
+        goals=(image,) if image else tuple(graph.goals),
         words=arguments.words,
         jobs=options.jobs,
         cores=options.cores,
@@ -55,18 +64,32 @@ def recorded(
         expected=forecast.steps(),
         reasons={step.name: step.reason for step in plan.steps if step.reason},
     )
-    recorder = Recorder(asked, graph, layout, monitor)
-    run = Run(recorder)
-    ending: Literal["done", "failed", "interrupted"] = "interrupted"
+    run = Run()
+    ending: Ending = "interrupted"
     try:
-        yield run
-        ending = "failed" if run.report is not None and run.report.failures else "done"
-    except OrchError:
-        ending = "failed"
-        raise
+        with progress(plan, graph, forecast, image=image, log_format=arguments.log_format) as shown:
+            run.monitor = recorder = Recorder(asked, graph, layout, shown)
+            try:
+                with holding(layout):  # gc leaves what this run finds and makes
+                    yield run
+                ending = "failed" if run.report is not None and run.report.failures else "done"
+            except OrchError:
+                ending = "failed"
+                raise
+            finally:
+                _write(recorder, ending, run, shown, plan)
     finally:
-        done = {} if run.report is None else {goal: str(digest) for goal, digest in run.report.outputs.items()}
-        try:
-            recorder.write(ending, {**done, **run.outputs})
-        except MachineError as error:  # the work itself is done and kept
-            print(f"note: the record of this run was not kept: {error.what}", file=sys.stderr)
+        if run.report is None or not run.report.failures:
+            say_ending(run, arguments)
+
+
+def _write(recorder: Recorder, ending: Ending, run: Run, shown: Monitor, plan: Plan) -> None:
+    done = {} if run.report is None else {goal: str(digest) for goal, digest in run.report.outputs.items()}
+    try:
+        run.record = recorder.write(ending, {**done, **run.outputs})
+    except MachineError as error:  # the work itself is done and kept
+        shown(Notice(text=f"the record of this run was not kept: {error.what}"))
+    if run.record is not None and ending != "done":
+        seen = {step.step for step in run.record.steps}
+        certain = (step.name for step in plan.steps if step.action != "reuse" and not step.maybe)
+        run.unreached = tuple(name for name in certain if name not in seen)

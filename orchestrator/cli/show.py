@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.complaint import harmless
 from orchestrator.cli.numbers import bytes_text, seconds_text
-from orchestrator.cli.opening import add_place_arguments, add_set_argument, open_project
+from orchestrator.cli.opening import add_place_arguments, add_set_argument, add_source_argument, open_project
 
 if TYPE_CHECKING:
     from orchestrator.graph.derivation import Graph, Node
@@ -28,6 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     parser.add_argument("name", metavar="NAME", help="a recipe's name")
     add_set_argument(parser)
+    add_source_argument(parser)
     add_place_arguments(parser)
 
 
@@ -81,7 +82,13 @@ def _document(recipe: Recipe, graph: Graph, layout: Layout) -> dict[str, Any]:
         "version": node.version,
         "origin": node.origin,
         "versions": [
-            {"version": text, "origin": version.origin, "locked": version.locked, "when": dict(version.when)}
+            {
+                "version": text,
+                "origin": version.origin,
+                "locked": version.locked,
+                "unproven": version.unproven,
+                "when": dict(version.when),
+            }
             for text, version in recipe.versions.items()
         ],
         "options": {
@@ -90,7 +97,8 @@ def _document(recipe: Recipe, graph: Graph, layout: Layout) -> dict[str, Any]:
         },
         "reads": dict(node.options),
         "flags": list(node.flags),
-        "sources": [{"source": s.name, "sha256": s.sha256, "bytes": s.size} for s in node.sources],
+        "unproven": recipe.versions[node.version].unproven,
+        "sources": [{"source": s.name, "sha256": s.sha256, "tree": s.tree, "bytes": s.size} for s in node.sources],
         "build": list(node.build),
         "runtime": list(node.runtime),
         **_state(graph, node, layout),
@@ -111,6 +119,7 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
         ("runtime", ", ".join(document["runtime"])),
         ("key", document["key"] or ""),
         ("state", ": ".join([document["state"], *([", ".join(unlocked)] if unlocked else [])])),
+        ("unproven", document["unproven"] or ""),
         ("output", document.get("path", "")),
     ]
     if "bytes" in document:
@@ -126,7 +135,8 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
     sources = document["sources"]
     for source in sources[:8]:
         size = f"  {bytes_text(source['bytes'])}" if source["bytes"] else ""
-        yield f"  source    {source['source']}{size}"
+        unknown = "" if source["sha256"] or source["tree"] else "  its hash is not known"
+        yield f"  source    {source['source']}{size}{unknown}"
     if len(sources) > 8:
         total = sum(source["bytes"] or 0 for source in sources)
         yield f"  source    and {len(sources) - 8} more, {bytes_text(total)} in all (--json lists them)"
@@ -140,4 +150,6 @@ def _version_text(version: dict[str, Any]) -> str:
     notes = [version["origin"], *(f"{name}={value}" for name, value in version["when"].items())]
     if not version["locked"]:
         notes.append("not locked")
+    if version["unproven"]:
+        notes.append("unproven")
     return f"{version['version']} ({', '.join(notes)})"

@@ -1,4 +1,4 @@
-"""The sources of goals: list them, fetch them ahead of a build, supply one by hand, verify what is stored."""
+"""The sources of goals: list them, fetch them ahead of a build, supply one by hand, find out hashes, verify."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import argparse
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.numbers import bytes_text
 from orchestrator.cli.opening import Opened, add_place_arguments, add_set_argument, open_project
-from orchestrator.errors import AnswerIsNo, OrchError, UsageError
+from orchestrator.errors import AnswerIsNo, OrchError
 
 if TYPE_CHECKING:
-    from orchestrator.digest import Digest
     from orchestrator.graph.derivation import Graph, Node, Source
     from orchestrator.recipe import Image
     from orchestrator.store import Layout, StoredSource
@@ -26,6 +24,7 @@ examples:
   orch source fetch nixl --set cuda=13  so that a build needs no network
   orch source fetch sglang-cu12         an image's wheels too
   orch source add ~/Downloads/*         what another machine fetched: known by its content
+  orch source lock nixl@1.3.2           write the hashes that a version lacks into its recipe
   orch source verify --repair           hash all that is stored; put aside what is damaged
 """
 
@@ -52,13 +51,28 @@ examples:
 """,
     ),
     "add": (
-        "put files into the store as sources; what each is is known by its sha256",
+        "put files into the store as sources; what each is is known by its content",
         """\
-For a machine without a network. The names of the files do not matter.
+For a machine without a network. The names of the files do not matter: a file is known by its
+sha256, and an archive, where a recipe pins a source by its tree, by what it unpacks to.
 
 examples:
   orch source add ucx_1.13.1.orig.tar.xz
   orch source add /media/stick/*
+  git archive --prefix=nixl/ -o nixl.tar COMMIT && orch source add nixl.tar
+""",
+    ),
+    "lock": (
+        "find out the hashes that a version lacks, tell them, and write them into its recipe",
+        """\
+Each source that has neither sha256 nor tree is fetched from where its name says and taken as it
+comes; who says that it is so is told. Of a commit (git:) and of an archive that its host packs
+anew the tree is written, of all else the sha256. The rest of the recipe's text stays as it is.
+What no host gives stays unknown, and the version unlocked.
+
+examples:
+  orch source lock nixl@1.3.2
+  orch source lock nixl@1.3.2 --json    what was found, and who says so
 """,
     ),
     "verify": (
@@ -87,6 +101,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         sub[name].add_argument("goals", nargs="*", metavar="GOAL", help=goals)
         add_set_argument(sub[name])
     sub["add"].add_argument("files", nargs="+", type=Path, metavar="FILE", help="a file to copy into the store")
+    sub["lock"].add_argument("version", metavar="NAME@VERSION", help="the version of a recipe that is to be locked")
     sub["verify"].add_argument("--repair", action="store_true", help="put damaged ones aside, to be fetched again")
     for one in sub.values():
         add_place_arguments(one)
@@ -97,7 +112,13 @@ def run(arguments: argparse.Namespace) -> int:
     opened = open_project(arguments)
     layout = opened.store(create=arguments.what != "ls")
     if arguments.what == "add":
-        return _add(opened, layout, arguments)
+        from orchestrator.cli.source_add import add
+
+        return add(opened, layout, arguments)
+    if arguments.what == "lock":
+        from orchestrator.cli.source_lock import lock
+
+        return lock(opened, layout, arguments)
     if arguments.what == "verify":
         return _verify(layout, arguments)
     sources = _sources(opened, arguments)
@@ -179,7 +200,7 @@ def _fetch(opened: Opened, pairs: list[tuple[Node, Source]], layout: Layout, arg
 
     known = StoreKnown(layout=layout)
     missing = [(node, source) for node, source in pairs if not known.source(source)]
-    away = [source for _, source in missing if not source.name.startswith("file:")]
+    away = [source for _, source in missing if not source.at_hand]
     stop = threading.Event()
 
     def one(pair: tuple[Node, Source]) -> Path | OrchError:
@@ -190,7 +211,7 @@ def _fetch(opened: Opened, pairs: list[tuple[Node, Source]], layout: Layout, arg
 
     wanted = Fetches((node.name, source) for node, source in missing)
     headline = f"{_counted(away)} to fetch" if away else ""
-    with view(headline, wanted, set()) as monitor:
+    with view(headline, wanted) as monitor:
         pythons = [image.document.python for image in _images(opened, arguments)]
         indexes = [index for python in pythons if python is not None for index in python.indexes]
         fetch = opened.fetcher(layout, monitor, indexes=indexes)
@@ -216,65 +237,6 @@ def _fetch(opened: Opened, pairs: list[tuple[Node, Source]], layout: Layout, arg
             print(f"error: {error.what}", file=sys.stderr)
         print(f"{len(pairs) - len(errors)} of {len(pairs)} sources are here", file=sys.stderr)
     return max((error.exit_status for error in errors), default=0)
-
-
-def _names(opened: Opened) -> dict[str, list[str]]:
-    """Which sources have a sha256: those of every version of every recipe, and of every image's lock."""
-    from orchestrator.graph.options import readable
-    from orchestrator.recipe import load_images
-
-    named: dict[str, list[str]] = {}
-
-    for recipe in readable(opened.recipes):  # one that is broken is no reason to refuse another's
-        for version in recipe.versions.values():
-            for source in version.sources:
-                named.setdefault(source.sha256 or "", []).append(source.from_)
-        for lock in recipe.locks.values():
-            for deb in lock.debs:
-                named.setdefault(deb.sha256, []).append(f"debian:{deb.path}")
-    images = load_images(opened.project)
-    for name in images.names:
-        with suppress(OrchError):  # nor is an image that is
-            wheels = images[name].lock
-            for wheel in wheels.wheels if wheels else ():
-                named.setdefault(wheel.sha256, []).append(f"pypi:{wheel.name}/{wheel.file_name}")
-    return named
-
-
-def _add(opened: Opened, layout: Layout, arguments: argparse.Namespace) -> int:
-    from orchestrator.cli.complaint import error_document
-    from orchestrator.digest import sha256_file
-    from orchestrator.store import add_source
-
-    named = _names(opened)
-    added = []
-    strangers: dict[str, Digest] = {}
-    for file in arguments.files:
-        if not file.is_file():
-            raise UsageError(f"no file {file}", hint="orch source ls GOAL names what is missing")
-        digest = sha256_file(file)
-        names = tuple(dict.fromkeys(named.get(digest.hex, ())))
-        if not names:
-            strangers[str(file)] = digest
-            continue
-        add_source(layout, file, sha256=digest.hex, names=names)
-        added.append({"file": str(file), "sha256": digest.hex, "names": list(names)})
-    error = UsageError(
-        f"no recipe has a source with the content of {', '.join(strangers)}",
-        why="\n".join(f"{file} is {digest}" for file, digest in strangers.items()),
-        hint="orch source ls GOAL names what is wanted; the same name with another digest is another file",
-    )
-    if arguments.json:
-        from orchestrator.cli.document import print_document
-
-        first = {"error": error_document(error)} if strangers else {}
-        print_document("source add", {**first, "added": added})
-        return error.exit_status if strangers else 0
-    for row in added:
-        print(f"{row['file']}: {', '.join(row['names'])}")
-    if strangers:
-        raise error
-    return 0
 
 
 def _verify(layout: Layout, arguments: argparse.Namespace) -> int:

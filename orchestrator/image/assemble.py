@@ -13,7 +13,7 @@ from pathlib import Path
 
 from orchestrator.digest import Digest
 from orchestrator.errors import BuildFailed, OrchError
-from orchestrator.events import Monitor, Notice, StepFinished, StepOutput, StepPhase, StepStarted
+from orchestrator.events import Monitor, Notice, StepFinished, StepOutput, StepPhase, StepsAdded, StepStarted
 from orchestrator.image.base_layers import BaseImage
 from orchestrator.image.checks import Verdict, run_checks
 from orchestrator.image.elf import elf_facts
@@ -73,6 +73,8 @@ def assemble(
     fails, MachineError; it has no name then, and what was made stays in the store."""
     image = assembly.image
     began = time.monotonic()
+    if image.document.run is not None:
+        monitor(StepsAdded(steps=(f"run {image.name}",)))
     with staging(layout, f"image-{image.name}") as stage:
         log = new_log(layout, f"{image.name}-run", assembly.key)
         view, root = _root(assembly, layout, stage, log, monitor, stop)
@@ -180,8 +182,19 @@ def _layers(
     below = assembly.base.layers if assembly.base is not None else ()
     plans = plan_layers(view, below=len(below))
     monitor(StepPhase(step=f"image {assembly.image.name}", phase=f"{len(plans)} layers"))
-    progress = _LayerProgress(monitor)
-    made = make_layers(layout, plans, compression=assembly.compression, workers=workers, progress=progress, stop=stop)
+
+    def announce(names: tuple[str, ...]) -> None:
+        monitor(StepsAdded(steps=tuple(f"layer {name}" for name in names), wanted_by=assembly.image.name))
+
+    made = make_layers(
+        layout,
+        plans,
+        compression=assembly.compression,
+        workers=workers,
+        progress=_LayerProgress(monitor),
+        announce=announce,
+        stop=stop,
+    )
     return (*below, *made)
 
 
@@ -260,6 +273,8 @@ def _labels(assembly: Assembly, view: View) -> dict[str, str]:
         if component.key is not None:
             name = component.name.replace(":", ".")
             labels[f"orch.component.{name}"] = f"{component.version} {component.origin} {component.key}"
+    if dirty := [component.name for component in view.components if component.origin == "dirty"]:
+        labels["orch.dirty"] = " ".join(dirty)
     return labels | document.config.labels
 
 

@@ -79,17 +79,20 @@ def make_layers(
     compression: Compression = "zstd",
     workers: int | None = None,
     progress: Progress | None = None,
+    announce: Callable[[tuple[str, ...]], None] | None = None,
     stop: Event | None = None,
 ) -> tuple[Layer, ...]:
     """The layers of `plans`, in their order, several made at once, biggest first. One that fails ends the others.
 
-    Raise what make_layer raises.
+    `announce` is told, before the first is begun, which will be made. Raise what make_layer raises.
     """
     keys = [layer_key(plan, compression) for plan in plans]
     layers = [_known(layout, plan, key) for plan, key in zip(plans, keys, strict=True)]
     missing = sorted((index for index, layer in enumerate(layers) if layer is None), key=lambda i: -plans[i].size)
     if not missing:
         return tuple(layer for layer in layers if layer is not None)
+    if announce is not None:
+        announce(tuple(plans[index].name for index in missing))
     ended = _Either(stop)
     with ThreadPoolExecutor(min(workers or min(_AT_ONCE, cores()), len(missing)), "layer") as pool:
         making = {
@@ -151,9 +154,9 @@ def _make(
                 raise KeyboardInterrupt
             tar.update(chunk)
             done += len(chunk)
-            if progress and done >= told:
+            if progress and total and done >= told:
                 told = done + total // _STEPS
-                progress(plan.name, min(done, total), total)
+                progress(plan.name, min(done, total - 1), total)
             yield chunk
 
     with staging(layout, f"layer-{key.hex[:12]}") as room:
@@ -175,6 +178,8 @@ def _make(
         parts=plan.parts,
     )
     write_record(layout, _record(layout, key), _document(key, layer))
+    if progress:
+        progress(plan.name, total, total)
     return layer
 
 

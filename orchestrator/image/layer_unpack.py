@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
+from orchestrator.archive import zstd
 from orchestrator.archive.limits import Budget, Refusal, reported
 from orchestrator.archive.names import Entry
 from orchestrator.archive.streams import Forward, pieces
@@ -54,11 +55,9 @@ def _content(file: IO[bytes], blob: Blob) -> Iterator[bytes]:
     if blob.media_type != MEDIA_TYPES["zstd"]:
         yield from pieces(file, "gz" if blob.media_type == MEDIA_TYPES["gzip"] else "")
         return
-    import zstandard
-
     try:
         yield from pieces(decompress(file, blob.media_type), "")
-    except zstandard.ZstdError as error:
+    except zstd.error() as error:
         raise Refusal(f"its zstd data is broken: {error}") from error
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Event
 
@@ -39,6 +39,17 @@ def check_ref(ref: str) -> None:
     raise UsageError(f"no name of an image in a registry: {ref!r}", where="--push", hint=hint)
 
 
+def refuse_dirty(name: str, dirty: Sequence[str]) -> None:
+    """Raise UsageError if an image has `dirty` components: what came of somebody's own tree nobody else could make."""
+    if dirty:
+        raise UsageError(
+            f"{name} is not pushed: {', '.join(dirty)} came of a developer's own tree",
+            where="--push",
+            why="a dirty image stays on the machine that made it: nobody could say what it is made of",
+            hint="commit the change and name it as a git: source; -o oci:DIR writes the image, labelled orch.dirty",
+        )
+
+
 def push(
     layout: Layout,
     record: ImageRecord,
@@ -52,9 +63,10 @@ def push(
     """Push the image to `ref`, such as HOST/TEAM/NAME:TAG. `insecure`: plain HTTP, or a certificate that nobody
     vouches for. `say` is given skopeo's lines, `env` is its environment, by default all of this process's.
 
-    Raise MachineError: skopeo is not installed, the registry refuses or cannot be reached; KeyboardInterrupt once
-    `stop` is set.
+    Raise UsageError for a dirty image; MachineError: skopeo is not installed, the registry refuses or cannot be
+    reached; KeyboardInterrupt once `stop` is set.
     """
+    refuse_dirty(record.name, [one.name for one in record.components if one.origin == "dirty"])
     skopeo = str(find_program("skopeo"))
     where = ref.removeprefix("docker://")
     with staging(layout, f"push-{record.name}") as room:

@@ -191,9 +191,12 @@ def outcomes(document: Any) -> Work:
 
 
 def listing(directory: Path) -> dict[str, tuple[int, int, int]]:
-    """Everything below a directory with its mode, size and time of change; where that time says nothing, 0."""
+    """Everything below a directory with its mode, size and time of change. Not of a store's `index/`, which only
+    remembers what is read elsewhere and which questions may write to."""
     found = {}
     for path in sorted(directory.rglob("*")):
+        if path.relative_to(directory).parts[0] == "index":
+            continue
         facts = path.lstat()
         found[str(path.relative_to(directory))] = (facts.st_mode, facts.st_size, facts.st_mtime_ns)
     return found

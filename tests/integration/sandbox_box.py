@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
@@ -41,6 +42,8 @@ def become_nobody() -> None:
     os.setgroups([])
     os.setresgid(NOBODY, NOBODY, NOBODY)
     os.setresuid(NOBODY, NOBODY, NOBODY)
+    if not os.access(sys.executable, os.X_OK):  # it lies in root's home
+        sys.executable = shutil.which("python3", path="/usr/local/bin:/usr/bin") or sys.executable
 
 
 def as_nobody(action: Callable[[], Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,15 @@ def test_a_failure_is_not_remembered(project: Project) -> None:
     assert project.log("flaky") == ["attempt"]
     project.edit("flaky", "exit 1", "true")
     assert project.build("flaky") == work(built=["flaky"])
+
+
+def test_a_failed_step_says_how_long_it_took(project: Project) -> None:
+    project.simple("slow", "sleep 0.3; exit 3")
+    result = project.orch("build", "slow", "--log-format", "json")
+    events = [json.loads(line) for line in result.err.splitlines()]
+    (end,) = [event for event in events if event["event"] == "step-finished"]
+    assert (end["step"], end["outcome"]) == ("build slow", "failed")
+    assert end["seconds"] >= 0.3
 
 
 def test_a_failed_check_is_no_goal_and_is_run_again(project: Project) -> None:

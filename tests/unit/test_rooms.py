@@ -32,6 +32,7 @@ HOMES = {
     "subprocess": {"process"},
     "blake3": {"digest"},
     "filelock": {"store"},
+    "sqlite3": {"store"},
     "requests": {"fetch"},
     "pydantic": {"recipe"},
     "packaging": {"graph", "recipe", "image"},
@@ -39,7 +40,8 @@ HOMES = {
     "argparse": {"cli"},
     "uv": {"fetch"},
     "installer": {"build"},
-    "zstandard": {"image"},
+    "zstandard": {"archive"},
+    "cryptography": {"store"},
 }
 VAGUE = {"util", "utils", "helper", "helpers", "common", "misc", "manager", "context"}
 
@@ -84,7 +86,7 @@ def test_a_module_is_small_and_says_what_it_is(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_only_the_command_line_prints_or_exits(path: Path) -> None:
-    if room_of(path) == "cli":
+    if room_of(path) == "cli" or path.name == "launcher.py":  # a program of its own, whose child becomes another
         return
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call):

@@ -230,7 +230,7 @@ error: there is no home directory for ~nobody-of-that-name
 error: lib 3.0 is not locked
   where: recipes/lib/recipe.toml: versions.3.0.locked
   why:   some hash of its sources is not known yet
-  hint:  write its hashes into the recipe and drop locked = false, or choose another version
+  hint:  orch source lock lib@3.0 completes it where its hosts answer
 """,
     ),
     case(

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import os
 import pty
 import re
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from cli_project import REPOSITORY
 
 from orchestrator.build.plan import Plan, Step
-from orchestrator.cli.estimate import Estimate, estimate
 from orchestrator.cli.fetches import Fetches
 from orchestrator.cli.numbers import bytes_text, seconds_text
 from orchestrator.cli.plan import headline
-from orchestrator.cli.progress import LiveView, PlainView, finished_text
-from orchestrator.digest import Digest
+from orchestrator.cli.view.plain import PlainView
+from orchestrator.cli.view.said import finished_text
 from orchestrator.events import (
     Event,
     Fetched,
@@ -35,7 +31,6 @@ from orchestrator.events import (
     StepWaiting,
 )
 from orchestrator.graph.derivation import Node, Source
-from orchestrator.store import Realisation, open_store, write_realisation
 
 
 def node(name: str, *needs: str, version: str = "1", script: str = "make") -> Node:
@@ -77,60 +72,13 @@ class Clock:
 # -- time ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("steps", "seconds", "jobs", "text"),
-    [
-        ([build("a")], {"a": 240.0}, 2, "about 4 min"),
-        ([build("a"), build("b")], {"a": 60.0, "b": 60.0}, 2, "about 1 min"),
-        ([build("a"), build("b")], {"a": 60.0, "b": 60.0}, 1, "about 2 min"),
-        ([build("a"), build("b", "a")], {"a": 60.0, "b": 60.0}, 2, "about 2 min"),
-        ([build("a"), build("b")], {"a": 60.0, "b": 240.0}, 2, "about 4 min"),
-        ([build("a"), build("b")], {"a": 240.0}, 1, "at least 4 min"),
-        ([build("a"), build("b", maybe=True)], {"a": 40.0, "b": 600.0}, 1, "about 40 s"),
-        ([build("a")], {"a": 4000.0}, 1, "about 1 h 07 min"),
-        ([build("a")], {"a": 2.0}, 1, ""),
-        ([build("a")], {}, 1, ""),
-        ([], {}, 1, ""),
-    ],
-)
-def test_an_estimate(steps: list[Step], seconds: Mapping[str, float], jobs: int, text: str) -> None:
-    assert Estimate(plan(*steps), seconds, jobs).text() == text
-
-
-def test_an_estimate_goes_down_as_work_is_done() -> None:
-    found = Estimate(plan(build("a"), build("b", "a")), {"a": 100.0, "b": 50.0}, 1)
-    assert found.left() == 150
-    assert found.left(frozenset(), {"a": 60.0}) == 90
-    assert found.left(frozenset(), {"a": 600.0}) == 50  # slower than last time: what is left of it is not known
-    assert found.left(frozenset({"a"}), {"b": 10.0}) == 40
-    assert found.text(frozenset({"a", "b"})) == ""
-
-
-def test_an_estimate_is_of_builds_like_the_last(tmp_path: Path) -> None:
-    layout = open_store(tmp_path / "store")
-    for number, (name, seconds, script) in enumerate((("a", 100.0, "make"), ("b", 90.0, "unpack"))):
-        record = Realisation(
-            key=Digest("blake3", f"{number}" * 64),
-            kind="derivation",
-            name=name,
-            version="0",
-            document={"script": script},
-            output=Digest("blake3", "ab" * 32),
-            seconds=seconds,
-            finished=0.0,
-        )
-        write_realisation(layout, record)
-    assert estimate(plan(build("a")), layout, 1).text() == "about 2 min"  # another version by the same script
-    assert estimate(plan(build("a"), build("b")), layout, 1).text() == "at least 2 min"
-
-
 def test_a_headline() -> None:
     size = Source(name="pypi:a/a.whl", file_name="a.whl", size=41_000_000)
     beside = Source(name="file:a.txt", file_name="a.txt")
     check = Step(action="check", node=node("a"))
     steps = (build("a"), build("b"), build("c", maybe=True), check, Step(action="reuse", node=node("d")))
     assert headline(plan(*steps, fetch=(size, beside)), "about 4 min") == (
-        "2 to build (about 4 min), perhaps 1 more, 1 to check, 1 there already; 1 to fetch, 41 MB"
+        "2 to build, perhaps 1 more, 1 to check, about 4 min; 1 there already; 1 to fetch, 41 MB"
     )
     assert headline(plan()) == "nothing to do"
 
@@ -184,10 +132,15 @@ def test_bytes_and_rate() -> None:
     for second in range(1, 4):
         clock.now = float(second)
         fetches.take(FetchProgress(source="debian:p/0.deb", done=second * 2_000_000, total=8_000_000))
-    assert fetches.text == "0 of 3 sources, 6.0 MB of 24 MB, 2.5 MB/s"
+    (group,) = fetches.groups_running()
+    assert (group.bytes_text, round(group.rate(clock.now), -5), fetches.came) == (
+        "6.0 MB of 24 MB",
+        2_000_000,
+        6_000_000,
+    )
     fetches.here("debian:p/0.deb")
     clock.now = 60.0
-    assert fetches.text == "1 of 3 sources, 6.0 MB of 24 MB"  # nothing came for long
+    assert (len(group.here), group.rate(clock.now)) == (1, 0)  # nothing came for long
 
 
 def test_what_another_process_fetched_or_lies_beside_is_nothing_to_tell() -> None:
@@ -216,6 +169,7 @@ EVENTS: list[Event] = [
     StepFinished(step="build a", outcome="built", seconds=125.0),
     StepFinished(step="build b", outcome="same", detail="made by another process"),
     StepStarted(step="check a"),
+    StepOutput(step="check a", line="ok"),
     StepFinished(step="check a", outcome="checked", seconds=0.7),
     StepFinished(step="fetch x.whl", outcome="failed", detail="cannot fetch x.whl"),
     StepFinished(step="rebuild a", outcome="differs", detail="1 file"),
@@ -236,42 +190,17 @@ fetched         base  0.0 s  (1 source, 1.0 MB)
 build a ...
 build b: waiting for another process that makes it
 build a: configure
+a> checking\tfor cc
 note: a thing to know
 built           a  2 min 05 s
 same bytes      b  (made by another process)
 check a ...
+check a> ok
 check passed    a  0.7 s
 fetch FAILED    x.whl
 DIFFERS         a  (1 file)
 """
     )
-
-
-@pytest.mark.parametrize("width", [40, 80, 160])
-def test_the_live_view_fits_its_terminal(width: int) -> None:
-    from rich.console import Console
-
-    file = io.StringIO()
-    console = Console(file=file, width=width, force_terminal=True, color_system=None)
-    known = Estimate(plan(build("a"), build("b")), {"a": 400.0}, 1)
-    view = LiveView(console, Fetches(debs(2)), {"build a", "build b", "check a"}, known)
-    for event in EVENTS[2:6]:
-        view(event)
-    view(EVENTS[0])
-    with console.capture() as captured:
-        console.print(view)
-    lines = captured.get().splitlines()
-    assert all(len(line) <= width for line in lines)
-    assert not any("\x1b" in line or "\x07" in line for line in lines)
-    assert lines[0].split()[:4] == ["build", "a", "configure", "0"]
-    assert lines[1].startswith("build b")
-    assert lines[2].startswith("fetch  0 of 2 sources, 1.0 MB of 2.0 MB")
-    assert lines[3].startswith("0 of 3 done in 0 s, at least 7 min of")
-    if width == 80:
-        assert "checking for cc" in lines[0]
-    for event in EVENTS[6:]:
-        view(event)
-    assert "built           a  2 min 05 s\n" in file.getvalue()
 
 
 def test_a_failure_is_told_in_full_at_the_end_only() -> None:
@@ -290,7 +219,7 @@ def work(number, tell):
         for line in range(20):
             tell(StepOutput(step=step, line=f"{line}" * 50))
         tell(StepFinished(step=step, outcome="built", seconds=1))
-with view("120 to build", Fetches([]), set()) as monitor:
+with view("120 to build", Fetches([])) as monitor:
     threads = [threading.Thread(target=work, args=(n, monitor)) for n in (1, 2)]
     for thread in threads: thread.start()
     for thread in threads: thread.join()

@@ -33,7 +33,7 @@ def imported(cli: Cli, *arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "command", ["plan app", "build app --dry-run", "list", "show app", "source ls app", "log app --help"]
+    "command", ["plan app", "build app --dry-run", "list", "show app", "graph app", "source ls app", "log app --help"]
 )
 def test_a_question_imports_no_tools(command: str, cli: Cli) -> None:
     assert not imported(cli, *command.split(" ")) & WORK

@@ -181,8 +181,16 @@ def test_progress_ends_at_all_of_it(layout: Layout, plans: list[LayerPlan]) -> N
     for plan in plans:
         steps = told[plan.name]
         assert steps == sorted(steps)
-        assert steps[-1][1] == plan.size
-    assert told["layer0"][-1][0] >= 0.9 * plans[0].size
+        assert steps[-1] == (plan.size, plan.size)
+        assert [done for done, total in steps].count(plan.size) == 1  # told once, when the layer is in the layout
+
+
+def test_the_layers_that_will_be_made_are_announced(layout: Layout, plans: list[LayerPlan]) -> None:
+    announced: list[tuple[str, ...]] = []
+    make_layer(layout, plans[0])
+    make_layers(layout, plans, announce=announced.append)
+    make_layers(layout, plans, announce=announced.append)
+    assert [set(names) for names in announced] == [{plan.name for plan in plans[1:]}]
 
 
 def test_two_at_once_make_one(layout: Layout, plans: list[LayerPlan], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,9 +14,10 @@ from layer_box import directory, file, flip, link, plan_of, publish_entries, pub
 
 from orchestrator.digest import blake3_bytes
 from orchestrator.errors import MachineError
-from orchestrator.image.tar import CHUNK, header, layer_pieces, tar_chunks
+from orchestrator.image.tar import CHUNK, layer_pieces, tar_chunks
 from orchestrator.store import Layout, has_object, object_tree, open_store
 from orchestrator.tree import SEALED_MTIME, Entry, Manifest
+from orchestrator.tree.tar import tar_header
 
 
 @pytest.fixture
@@ -140,7 +141,7 @@ def test_a_header_is_what_tarfile_makes_of_it(
     info.type = {"file": tarfile.REGTYPE, "dir": tarfile.DIRTYPE, "link": tarfile.SYMTYPE}[kind]
     info.mode, info.size, info.mtime, info.linkname = entry.mode, entry.size, SEALED_MTIME, entry.target
     info.uid, info.gid = entry.uid, entry.gid
-    assert header(entry) == info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+    assert tar_header(entry) == info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
 
 
 def test_a_path_that_is_left_out_is_left_out(layout: Layout) -> None:
@@ -202,15 +203,15 @@ def test_what_is_there_instead_of_a_file_is_not_read(layout: Layout, tmp_path: P
 
 def test_a_file_above_8_gib_has_a_pax_header_and_a_small_one_has_none() -> None:
     big = Entry("big", "file", 0o644, size=9 << 30, digest=blake3_bytes(b"").hex)
-    info = tarfile.TarInfo.frombuf(header(big)[-512:], "utf-8", "strict")
-    assert b" size=9663676416\n" in header(big)
+    info = tarfile.TarInfo.frombuf(tar_header(big)[-512:], "utf-8", "strict")
+    assert b" size=9663676416\n" in tar_header(big)
     assert info.name == "big"
-    assert len(header(dataclasses.replace(big, size=1))) == 512
+    assert len(tar_header(dataclasses.replace(big, size=1))) == 512
 
 
 def test_xattrs_are_pax_records() -> None:
     entry = Entry("ping", "file", 0o755, digest=blake3_bytes(b"").hex, xattrs=(("user.note", b"h\xc3\xa4".hex()),))
-    assert "SCHILY.xattr.user.note=hä\n".encode() in header(entry)
-    with tarfile.open(fileobj=io.BytesIO(header(entry) + bytes(1024))) as tar:
+    assert "SCHILY.xattr.user.note=hä\n".encode() in tar_header(entry)
+    with tarfile.open(fileobj=io.BytesIO(tar_header(entry) + bytes(1024))) as tar:
         (info,) = tar.getmembers()
     assert info.pax_headers["SCHILY.xattr.user.note"] == "hä"
