@@ -17,7 +17,7 @@ from orchestrator.graph.keys import check_document, derivation_document, derivat
 
 if TYPE_CHECKING:
     from orchestrator.build.substitute import Offers
-    from orchestrator.fetch.substituter import Found
+    from orchestrator.fetch.substituters import Found
 
 
 class Known(Protocol):

@@ -45,7 +45,7 @@ from orchestrator.tree import machine_error
 
 if TYPE_CHECKING:
     from orchestrator.build.substitute import Copier, Offers
-    from orchestrator.fetch.substituter import Found
+    from orchestrator.fetch.substituters import Found
 
 T = TypeVar("T")
 FETCHES_AT_ONCE = 4

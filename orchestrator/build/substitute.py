@@ -14,8 +14,9 @@ from typing import Any
 from orchestrator.build.make import Report
 from orchestrator.build.room import Room
 from orchestrator.digest import Digest, key_of
-from orchestrator.events import Monitor, Notice, StepFinished, StepOutput, StepStarted
-from orchestrator.fetch.substituter import Found, Substituters, Unusable
+from orchestrator.events import Monitor, Notice, StepFinished, StepOutput, StepPhase, StepStarted, StepWaiting
+from orchestrator.fetch.substituter import Unusable
+from orchestrator.fetch.substituters import Found, Substituters
 from orchestrator.graph.derivation import Graph, Node
 from orchestrator.graph.keys import SANDBOX_SCHEMA, derivation_document, derivation_keys
 from orchestrator.store import Layout, Realisation, has_object, locked, write_check, write_realisations
@@ -137,7 +138,7 @@ class Copier:
         no failure; raise MachineError for the disk, KeyboardInterrupt once the run is stopped."""
         node, entry, step = self._graph[name], found.entry, f"substitute {name}"
         began = time.monotonic()
-        with locked(self._layout, entry.output, lambda: None, self._stopped):
+        with locked(self._layout, entry.output, lambda: self._monitor(StepWaiting(step=step)), self._stopped):
             there = has_object(self._layout, entry.output)
             if not there:
                 self._monitor(StepStarted(step=step, reason=f"from {found.place.shown}"))
@@ -187,6 +188,7 @@ class Copier:
         archive: Path | None = None
         try:
             archive = found.place.archive(found.entry, self._layout, progress)
+            self._monitor(StepPhase(step=step, phase="unpack"))
             with self._room.directory(found.entry.name) as stage, disk("read", archive), archive.open("rb") as file:
                 unpack_object(self._layout, file, found.entry.output, stage, progress=lambda *_: progress(0, 0))
         except Unusable as unusable:

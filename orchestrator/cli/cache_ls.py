@@ -45,7 +45,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """The sub-verb's arguments."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="only of recipes whose names begin so")
     parser.add_argument("--kind", choices=_KINDS, help="only of one kind; sources and layers are listed only so")
-    parser.add_argument("--origin", help="only of one origin: source, vendor, unknown")
+    parser.add_argument("--origin", choices=("source", "vendor", "unknown"), help="only of one origin")
     parser.add_argument("--unkept", action="store_true", help="only what no root keeps")
     parser.add_argument("--larger", type=size, metavar="SIZE", help="only what is larger, as 100MB")
     parser.add_argument("--older-than", type=age, metavar="AGE", help="only what was not used for so long, as 7d")

@@ -6,7 +6,17 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.cache_view import DIGITS, age_text, asked, date_text, document, is_terminal, named, options_text
+from orchestrator.cli.cache_view import (
+    DIGITS,
+    age_text,
+    asked,
+    date_text,
+    document,
+    files_text,
+    is_terminal,
+    named,
+    options_text,
+)
 from orchestrator.cli.complaint import harmless
 from orchestrator.cli.numbers import bytes_text, seconds_text
 
@@ -89,8 +99,10 @@ def _made(layout: Layout, index: Index, chosen: Chosen, facts: Facts) -> dict[st
     from orchestrator.store import read_realisation
     from orchestrator.store.links import read_links
 
-    links = read_links(index)
-    runtime = links.runtime(links.key(chosen) or "")
+    runtime: dict[str, str] | None = dict(facts.runtime)
+    if not facts.origin:  # an early record: a goal's may tell
+        links = read_links(index)
+        runtime = links.runtime(links.key(chosen) or "")
     record = read_realisation(layout, Digest("blake3", facts.key))
     sandbox = dict(record.sandbox) if record else {}
     return {
@@ -152,7 +164,7 @@ def _lines(content: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
         yield "options", [options_text(list(content["options"].items()))]
     yield "object", [content["object"]]
     yield "path", [content["path"]]
-    yield "size", [f"{bytes_text(content['bytes'])} in {content['files']} files"]
+    yield "size", [f"{bytes_text(content['bytes'])} in {files_text(content['files'])}"]
     keys = [f"{one['key']}  {one['kind']}" for one in content["keys"]]
     yield "keys", _few([f"{content['key']}  newest", *(k for k in keys if not k.startswith(str(content["key"])))])
     if "made" in content:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from orchestrator.cli.cache_view import asked, dim, document, named
+from orchestrator.cli.cache_view import asked, dim, document, files_text, named
 from orchestrator.cli.complaint import harmless
 from orchestrator.cli.numbers import bytes_text
 from orchestrator.cli.opening import positive
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     width = max(map(len, sizes), default=0)
     for row, size in zip(found, sizes, strict=True):
         print(f"{size:>{width}}  {_line(row, under)}")
-    print(dim(f"{chosen.label}: {len(whole)} files, {bytes_text(sum(entry.size for entry in whole))}"))
+    print(dim(f"{chosen.label}: {files_text(len(whole))}, {bytes_text(sum(entry.size for entry in whole))}"))
     return 0
 
 

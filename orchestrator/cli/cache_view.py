@@ -102,6 +102,11 @@ def date_text(then: float | None) -> str:
     return f"{time.strftime('%Y-%m-%d %H:%M', time.localtime(then))} ({age_text(then)} ago)"
 
 
+def files_text(count: int) -> str:
+    """`1 file`, `12 files`."""
+    return f"{count} file{'' if count == 1 else 's'}"
+
+
 def options_text(options: Sequence[tuple[str, str]]) -> str:
     """`cuda=12 verbs=on`."""
     return " ".join(f"{name}={value}" for name, value in options)

@@ -87,8 +87,8 @@ def _look(opened: Opened, arguments: argparse.Namespace) -> tuple[Guess, Pinned,
     """What the source seems to be, how the recipe names it, and the file to be copied beside the recipe, if any."""
     from orchestrator.archive import unpack
     from orchestrator.digest import sha256_file
-    from orchestrator.recipe.source_name import file_name
     from orchestrator.recipe.guess import guess
+    from orchestrator.recipe.source_name import file_name
     from orchestrator.recipe.template import Pinned
     from orchestrator.store import staging
 

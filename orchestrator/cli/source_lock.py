@@ -78,8 +78,8 @@ def _look(opened: Opened, layout: Layout, recipe: Recipe, entry: SourceEntry) ->
     from orchestrator.fetch import Mirrors
     from orchestrator.fetch.developer import keep_tree, unpacked_tree
     from orchestrator.fetch.first import first_look
-    from orchestrator.recipe.source_name import file_name
     from orchestrator.recipe.complete import Pin
+    from orchestrator.recipe.source_name import file_name
     from orchestrator.store import staging
 
     mirrors = Mirrors(**opened.project.mirrors)

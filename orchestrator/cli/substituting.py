@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import RecipeError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from orchestrator.build.plan import Step
     from orchestrator.build.substitute import Offers
     from orchestrator.cli.opening import Opened
     from orchestrator.graph.derivation import Graph
-    from orchestrator.store import Layout
+    from orchestrator.store import Layout, StepRecord
     from orchestrator.store.signature import PublicKey
 
 _KEYS = "orch.toml: store.trusted_keys"
@@ -49,7 +50,8 @@ def offers_of(
         )
     from orchestrator.build.known import StoreKnown
     from orchestrator.build.substitute import Offers
-    from orchestrator.fetch.substituter import Substituter, Substituters  # 70 ms: only who copies pays
+    from orchestrator.fetch.substituter import Substituter  # 70 ms: only who copies pays
+    from orchestrator.fetch.substituters import Substituters
 
     addresses = dict.fromkeys([*given, *opened.project.substituters])
     places = Substituters([Substituter(address, keys) for address in addresses])
@@ -69,3 +71,22 @@ def trusted_keys(texts: Sequence[str]) -> tuple[PublicKey, ...]:
                 "not a public key", where=f"{_KEYS}[{index}]", why=str(error), hint="orch cache keygen prints one"
             ) from error
     return tuple(found)
+
+
+def not_copied_now(steps: Iterable[Step]) -> tuple[tuple[str, str], ...]:
+    """Why builds of a plan are not substituted, by node, where a cache was asked."""
+    return _parted((step.node.name, step.reason) for step in steps if step.action == "build")
+
+
+def not_copied_then(steps: Iterable[StepRecord]) -> tuple[tuple[str, str], ...]:
+    """As `not_copied_now`, of a run that is over; also what could not be copied when it was tried."""
+    done = list(steps)
+    missed = ((step.node, step.detail) for step in done if step.outcome == "missed")
+    return (*_parted((step.node, step.reason) for step in done if step.outcome == "built"), *missed)
+
+
+def _parted(reasons: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    from orchestrator.build.plan import NOT_SUBSTITUTED
+
+    parted = [(name, *reason.partition(NOT_SUBSTITUTED)[1:]) for name, reason in reasons]
+    return tuple((name, why) for name, mark, why in parted if mark)

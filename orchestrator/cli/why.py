@@ -6,7 +6,7 @@ moves only through it is told in one line. With NODE, only that recipe: why it i
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from orchestrator.cli.opening import (
     add_source_argument,
     open_project,
 )
-from orchestrator.cli.substituting import offers_of
+from orchestrator.cli.substituting import not_copied_now, not_copied_then, offers_of
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def coming(told: Answer, plan: Plan, layout: Layout) -> Answer:
         told,
         build=tuple(step.node.name for step in sure if step.action == "build"),
         reasons={step.node.name: step.reason for step in plan.steps if step.action == "build"},
-        not_copied=_not_copied((step.node.name, step.reason) for step in sure if step.action == "build"),
+        not_copied=not_copied_now(sure),
         check=tuple(step.node.name for step in sure if step.action == "check"),
         saved=_saved(
             layout,
@@ -203,17 +203,9 @@ def steps_of(told: Answer, run: BuildRecord | None, layout: Layout, keys: Mappin
         build=tuple(step.node for step in mine if step.outcome == "built"),
         check=tuple(step.node for step in mine if step.outcome == "checked"),
         same_bytes=tuple(step.node for step in mine if step.outcome == "built" and step.detail),
-        not_copied=_not_copied((step.node, step.reason) for step in mine if step.outcome == "built"),
+        not_copied=not_copied_then(mine),
         saved=_saved(layout, cut, ()),
     )
-
-
-def _not_copied(reasons: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Of the plan's reasons, by node, what they say of caches."""
-    from orchestrator.build.plan import NOT_SUBSTITUTED
-
-    parted = [(name, *reason.partition(NOT_SUBSTITUTED)[1:]) for name, reason in reasons]
-    return tuple((name, why) for name, mark, why in parted if mark)
 
 
 def _saved(layout: Layout, names: Mapping[str, Digest | None], checks: tuple[str, ...]) -> Saved:

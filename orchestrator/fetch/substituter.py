@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from orchestrator.digest import Digest, sha256_file
 from orchestrator.errors import UsageError
@@ -162,14 +162,15 @@ class Substituter:
         from orchestrator.store import partial_path
 
         target = partial_path(layout, entry.sha256)
+        if _is(target, entry):
+            return target  # a run that was killed had it
         if self._directory is not None:
             self._copy(self._directory / entry.archive, target, entry, progress)
         else:
             self._download(target, entry, progress)
-        with disk("read", target):
-            if target.stat().st_size == entry.size and sha256_file(target).hex == entry.sha256:
-                return target
-            target.unlink()
+        if _is(target, entry):
+            return target
+        target.unlink(missing_ok=True)
         raise Unusable(f"its archive is not the one that its entry was signed for ({self.shown})")
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -243,39 +244,7 @@ class Substituter:
         return web_of(certificates(Machine.here()), patience)
 
 
-class Found(NamedTuple):
-    """An entry, and the place that has it."""
-
-    entry: CacheEntry
-    place: Substituter
-
-
-class Substituters:
-    """Several places, asked in turn."""
-
-    def __init__(self, places: Sequence[Substituter]) -> None:
-        self.places = tuple(places)
-
-    def prefetch(self, keys: Iterable[Digest]) -> None:
-        """Ask all places for the entries of many keys."""
-        for place in self.places:
-            place.prefetch(keys)
-
-    def check(self, key: Digest) -> CheckEntry | None:
-        """The first entry of a check that passed."""
-        return next((found for place in self.places if (found := place.check(key)) is not None), None)
-
-    def find(self, key: Digest, fits: Callable[[CacheEntry], str]) -> Found | str:
-        """The first entry of a key for which `fits` finds nothing wrong, or why there is none."""
-        reasons: list[str] = []
-        for place in self.places:
-            try:
-                entry = place.entry(key)
-            except Unusable as unusable:
-                reasons.append(unusable.why)
-                continue
-            wrong = fits(entry)
-            if not wrong:
-                return Found(entry, place)
-            reasons.append(f"{wrong} ({place.shown})")
-        return "; ".join(dict.fromkeys(reasons))
+def _is(file: Path, entry: CacheEntry) -> bool:
+    """Whether a file is the archive of an entry, by its content. Raise MachineError."""
+    with disk("read", file):
+        return file.is_file() and file.stat().st_size == entry.size and sha256_file(file).hex == entry.sha256

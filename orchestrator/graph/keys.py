@@ -80,7 +80,7 @@ def _declared(node: Node, inputs: dict[str, str]) -> dict[str, Any]:
 class KeyForm:
     """The derivation document of one node as the bytes around its inputs, for keys of several sets of inputs.
 
-    `key` is `key_of(derivation_document(node, inputs))` in a fifth of the time.
+    `key` is `key_of(derivation_document(node, inputs))` in a tenth of the time, where scripts are short.
     """
 
     __slots__ = ("_after", "_before", "_inputs")

@@ -95,6 +95,11 @@ class Index:
         found = ((output, self._db.execute(query, (output,)).fetchone()[0]) for output in outputs)
         return {output: name for output, name in found if name is not None}
 
+    def has_name(self, name: str) -> bool:
+        """Whether something was made of this recipe."""
+        where = "name = ? AND kind = 'derivation' LIMIT 1"
+        return self._db.execute(f"SELECT 1 FROM record WHERE {where}", (name,)).fetchone() is not None
+
     def names(self) -> list[str]:
         """Every recipe that something was made of, sorted."""
         rows = self._db.execute("SELECT DISTINCT name FROM record WHERE kind = 'derivation' ORDER BY name")

@@ -37,13 +37,13 @@ def choose(layout: Layout, index: Index, text: str) -> Chosen:
     digest, a path into the store. Raise UsageError, or MachineError if a link may not be read."""
     if "/" in text or text in (".", ".."):
         return _of_object(index, _in_path(layout, text), text)
-    names = index.names()
-    if text not in names and (found := _PREFIX.fullmatch(text)):
+    if not index.has_name(text) and (found := _PREFIX.fullmatch(text)):
         return _by_prefix(index, found[1], text)
-    name, _, wanted = (text, "", "") if text in names else text.partition("@")
-    name = f"wheel:{name}" if name not in names and f"wheel:{name}" in names else name
-    if name not in names:
-        raise _unknown(layout, name, names)
+    name, _, wanted = (text, "", "") if index.has_name(text) else text.partition("@")
+    if not index.has_name(name):
+        if not index.has_name(f"wheel:{name}"):
+            raise _unknown(layout, name, index.names())
+        name = f"wheel:{name}"
     return _newest(index, name, [part for part in wanted.split(",") if part], text)
 
 

@@ -10,6 +10,8 @@ from orchestrator.cli.drawing.timeline import Bar, critical_path
 
 OUTCOMES: Mapping[str, tuple[str, str]] = {  # how it reads, and its colour
     "built": ("built", "work"),
+    "copied": ("copied", "good"),
+    "missed": ("not copied", "still"),
     "packed": ("packed", "pack"),
     "checked": ("check passed", "look"),
     "same": ("not run", "good"),

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from orchestrator.build.plan import Plan
     from orchestrator.graph.derivation import Graph, Node
 
-_OF_NODES = ("build", "check", "fetch", "rebuild", "image", "run")  # other steps stand for themselves: `layer ucx`
+# Other steps stand for themselves: `layer ucx`.
+_OF_NODES = ("build", "substitute", "check", "fetch", "rebuild", "image", "run")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,7 +85,8 @@ class State:
 
     def has_ended(self, node: str) -> bool:
         """Whether nothing more is expected of a node."""
-        steps = {f"build {node}", f"check {node}", f"image {node}"} & (self.expected | self.foreseen.maybe)
+        steps = {f"{kind} {node}" for kind in ("build", "substitute", "check", "image")}
+        steps &= self.expected | self.foreseen.maybe
         return bool(steps) and steps <= self.ended
 
     @property

@@ -11,7 +11,8 @@ from test_build_plan import GRAPH, Store, node
 from orchestrator.build.plan import Plan, make_plan
 from orchestrator.build.substitute import Offers
 from orchestrator.digest import Digest, blake3_bytes, key_of
-from orchestrator.fetch.substituter import Substituter, Substituters
+from orchestrator.fetch.substituter import Substituter
+from orchestrator.fetch.substituters import Substituters
 from orchestrator.graph.closure import check_mounts
 from orchestrator.graph.derivation import Graph
 from orchestrator.graph.keys import check_document, derivation_document, derivation_keys

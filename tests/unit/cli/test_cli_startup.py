@@ -11,6 +11,9 @@ from cli_project import REPOSITORY, Cli
 
 WORK = {"asyncio", "concurrent.futures", "requests", "rich", "sh", "orchestrator.build.realise", "orchestrator.fetch"}
 READING = {"pydantic", "packaging", "tomllib"}
+UNUSED = {"statistics", "shutil", "packaging", "orchestrator.events", "orchestrator.sandbox.spec"} | {
+    f"orchestrator.{name}" for name in ("tree.manifest", "store.builds", "store.images", "store.blobs")
+}
 COUNTED = (
     "import json, sys\nfrom orchestrator.cli.main import run\nstatus = 0\n"
     "try:\n    status = run(json.loads(sys.argv[1]))\nexcept SystemExit as end:\n    status = end.code or 0\n"
@@ -50,6 +53,11 @@ def test_a_build_that_is_done_imports_no_tools(cli: Cli) -> None:
     result = cli.run("build", "tool", "--json", PATH="/nonexistent")
     assert (result.status, result.err) == (0, "")
     assert (result.document["outcomes"], result.document["goals"][0]["name"]) == ({}, "tool")
+
+
+def test_a_plan_of_what_is_done_imports_nothing_for_builds_or_trees(cli: Cli) -> None:
+    done(cli, "tool")
+    assert not imported(cli, "plan", "tool") & UNUSED
 
 
 def done(cli: Cli, goal: str) -> None:

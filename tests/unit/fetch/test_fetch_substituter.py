@@ -14,7 +14,8 @@ from fetch_servers import QUICK, Server
 from orchestrator.digest import blake3_bytes
 from orchestrator.errors import UsageError
 from orchestrator.fetch import Patience
-from orchestrator.fetch.substituter import Found, Substituter, Substituters, Unusable
+from orchestrator.fetch.substituter import Substituter, Unusable
+from orchestrator.fetch.substituters import Found, Substituters
 from orchestrator.store import Layout, open_store
 from orchestrator.store.entries import CacheEntry, entry_bytes, entry_name
 from orchestrator.store.signature import SecretKey
@@ -71,6 +72,17 @@ def reason(place: Substituter) -> str:
 
 def test_an_entry_and_its_archive(place: Substituter, layout: Layout) -> None:
     assert place.entry(ENTRY.build) == place.entry(ENTRY.derivation) == ENTRY
+    assert place.archive(ENTRY, layout, quiet).read_bytes() == ARCHIVE
+
+
+def test_an_archive_that_a_killed_run_had_is_not_asked_for(place: Substituter, server: Server, layout: Layout) -> None:
+    place.archive(ENTRY, layout, quiet)
+    asked = len(server.requests)
+    assert place.archive(ENTRY, layout, quiet).read_bytes() == ARCHIVE
+    assert len(server.requests) == asked
+    (layout.partial / ENTRY.sha256).write_bytes(b"x" * len(ARCHIVE))
+    with pytest.raises(Unusable):
+        place.archive(ENTRY, layout, quiet)
     assert place.archive(ENTRY, layout, quiet).read_bytes() == ARCHIVE
 
 

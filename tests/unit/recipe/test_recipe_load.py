@@ -50,7 +50,9 @@ def test_a_table_of_an_origin_replaces_the_shared_one_whole(load: Load) -> None:
 V = "versions.1.13.1"
 S = f"{V}.sources[0]"
 PIN = f'sha256 = "{SHA}"\nsize'
-FORMS = "sources are spelt pypi:PROJECT/FILE, debian:POOL-PATH, https://HOST/PATH, git:https://HOST/PATH@COMMIT, file:PATH"
+FORMS = (
+    "sources are spelt pypi:PROJECT/FILE, debian:POOL-PATH, https://HOST/PATH, git:https://HOST/PATH@COMMIT, file:PATH"
+)
 LOCK = 'add sha256 = "..." (sha256sum FILE prints it), or say locked = false for this version'
 HEADER = '[versions."1.13.1"]\n'
 ENTRY = '[[versions."1.13.1".sources]]'

@@ -50,3 +50,12 @@ def test_what_orch_toml_may_not_say(tmp_path: Path, text: str, where: str, what:
     with pytest.raises(RecipeError) as caught:
         find_project(tmp_path)
     assert (caught.value.where, caught.value.what) == (where, what)
+
+
+def test_what_is_copied_from_and_who_is_trusted(tmp_path: Path) -> None:
+    (tmp_path / "orch.toml").write_text(
+        '[store]\nsubstituters = ["https://c.example.com/orch", "/srv/orch", "near"]\ntrusted_keys = ["a:b"]\n'
+    )
+    found = find_project(tmp_path)
+    assert found.substituters == ("https://c.example.com/orch", "/srv/orch", str(tmp_path / "near"))
+    assert found.trusted_keys == ("a:b",)

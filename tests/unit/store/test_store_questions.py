@@ -215,6 +215,15 @@ def test_a_name_is_the_newest_that_is_still_there(layout: Layout) -> None:
     assert "orch build ucx --set ucx.version=2.1" in gone.value.hint
 
 
+def test_a_wheel_needs_no_prefix(layout: Layout) -> None:
+    wheel = make(layout, "wheel:torch", version="2")
+    assert (
+        chosen(layout, "torch").hex == chosen(layout, "wheel:torch").hex == chosen(layout, "torch@2").hex == wheel.hex
+    )
+    recipe = make(layout, "torch", version="1")
+    assert chosen(layout, "torch").hex == recipe.hex
+
+
 def test_digests_keys_and_paths_choose(stack: Layout, tmp_path: Path) -> None:
     ucx = chosen(stack, "ucx")
     link = tmp_path / "result"
