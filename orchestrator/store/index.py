@@ -15,7 +15,7 @@ from orchestrator.store.indexing import update
 from orchestrator.store.layout import Layout
 from orchestrator.store.realisations import Kind
 
-_SCHEMA = 1
+_SCHEMA = 2
 _TABLES = """
 CREATE TABLE seen (directory TEXT PRIMARY KEY, mtime INTEGER) WITHOUT ROWID;
 CREATE TABLE object (hex TEXT PRIMARY KEY, bytes INTEGER, files INTEGER, entries INTEGER) WITHOUT ROWID;
@@ -135,8 +135,8 @@ class Index:
         return {key: (name, output, inputs.split()) for key, name, output, inputs in rows}
 
     def sources(self) -> Iterator[tuple[str, str, list[str]]]:
-        """Of every build that had some: output, recipe, the hashes of its sources; a wheel's archive is not among them.
-        Quick for all at once."""
+        """Of every build that had some: output, recipe, the hashes of its sources, `wheel:HASH` where the output is an
+        installed wheel, `tree:HASH` where only the tree is pinned. Quick for all at once."""
         # What needs no inputs has one key and one record, of either kind.
         where = "(kind = 'build' OR kind = 'derivation' AND inputs = '') AND sources != '' AND output IS NOT NULL"
         for output, name, sources in self._db.execute(f"SELECT output, name, sources FROM record WHERE {where}"):

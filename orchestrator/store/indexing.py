@@ -130,7 +130,7 @@ def _row(layout: Layout, directory: Path, name: str) -> tuple[str, str, str | No
         "finished": made.finished,
         "log": made.log,
     }
-    sources = [] if facts["builder"] == "wheel" else list(facts["sources"].values())
+    sources = [f"wheel:{one}" if facts["builder"] == "wheel" else one for one in facts["sources"].values()]
     return made.kind, made.name, output, json.dumps(facts), " ".join(facts["inputs"].values()), " ".join(sources)
 
 

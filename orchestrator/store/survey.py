@@ -3,7 +3,7 @@
 | kind | goes when |
 |---|---|
 | object | no root keeps it |
-| source | nothing that is kept was made of it, or it is a wheel whose tree is kept; not within a week of its coming |
+| source | nothing that is kept was made of it, and it came a week ago; or it is a wheel whose tree is kept |
 | blob | no image that is kept has it |
 | log | it is older than 30 days and not among the last 10 of its step |
 | failed | a week old: directories of failed builds, trees that came out different |
@@ -63,7 +63,7 @@ def survey(layout: Layout, index: Index, roots: Sequence[Root], held: Mapping[Th
         sizes = {name: size.bytes for name, size in index.sizes().items()}
         blobs = _files(layout.oci / "blobs" / "sha256")
         sources = {name: one for name, one in _files(layout.sources).items() if len(name) == 64}
-        needed = _needed_sources(layout, index, kept)
+        needed, spent = _needed_sources(layout, index, kept)
         candidates = [
             *_objects(layout, index, kept, sizes),
             *(
@@ -71,7 +71,7 @@ def survey(layout: Layout, index: Index, roots: Sequence[Root], held: Mapping[Th
                 for name, (path, size, used) in blobs.items()
                 if name not in kept
             ),
-            *_sources(sources, needed, held["source"], now),
+            *_sources(sources, needed.keys() | held["source"], spent, now),
             *_logs(layout, now),
             *_aged("failed", layout.failed, now - 7 * _DAY),
             *_aged("download", layout.partial, now - 7 * _DAY),
@@ -123,24 +123,30 @@ def _files(directory: Path) -> dict[str, tuple[Path, int, float]]:
     return found
 
 
-def _needed_sources(layout: Layout, index: Index, kept: Collection[str]) -> dict[str, str]:
-    """The sources of what is kept, by hash, with what needs them. A wheel's archive is not: its tree says all of it."""
+def _needed_sources(layout: Layout, index: Index, kept: Collection[str]) -> tuple[dict[str, str], set[str]]:
+    """The sources of what is kept, by hash, with what needs them; and those that nobody needs any more: the archives of
+    wheels whose trees, which say all of them, are kept."""
     needed: dict[str, str] = {}
+    spent: set[str] = set()
     for output, name, hashes in index.sources():
-        if output in kept:
-            for one in hashes:
-                if one.startswith("tree:"):  # whatever was supplied for it
-                    file = tree_source(layout, one.removeprefix("tree:"))
-                    one = file.name if file is not None else one
-                needed.setdefault(one, f"source of {name}")
-    return needed
+        if output not in kept:
+            continue
+        for one in hashes:
+            if one.startswith("wheel:"):
+                spent.add(one.removeprefix("wheel:"))
+                continue
+            if one.startswith("tree:"):  # whatever was supplied for it
+                file = tree_source(layout, one.removeprefix("tree:"))
+                one = file.name if file is not None else one
+            needed.setdefault(one, f"source of {name}")
+    return needed, spent
 
 
 def _sources(
-    sources: Mapping[str, tuple[Path, int, float]], needed: Mapping[str, str], held: set[str], now: float
+    sources: Mapping[str, tuple[Path, int, float]], needed: Collection[str], spent: set[str], now: float
 ) -> Iterator[Candidate]:
     for name, (path, size, came) in sources.items():
-        if name not in needed and name not in held and came < now - 7 * _DAY:
+        if name not in needed and (name in spent or came < now - 7 * _DAY):
             yield Candidate(kind="source", path=path, label=name[:12], bytes=size, used=came)
 
 
