@@ -13,19 +13,21 @@ from orchestrator.cli.complaint import harmless
 from orchestrator.cli.numbers import bytes_text
 from orchestrator.cli.opening import add_place_arguments
 from orchestrator.cli.place import store_of
-from orchestrator.errors import AnswerIsNo
+from orchestrator.errors import AnswerIsNo, UsageError
 from orchestrator.recipe.amounts import parse_age, parse_size
 
 if TYPE_CHECKING:
+    from orchestrator.store import Layout
     from orchestrator.store.gc import Collected
 
 EPILOG = """\
 examples:
-  orch gc --dry-run             what would go, and why the rest stays
-  orch gc                       all that no root keeps
-  orch gc --max-size 40GB       only as much as is needed, what was used least recently first
-  orch gc --older-than 30d      only what was not used for a month, older results of goals too
-  orch pin nixl                 keep what nixl is now, whatever is built later
+  orch gc --dry-run                 what would go, and why the rest stays
+  orch gc                           all that no root keeps
+  orch gc --max-size 40GB           only as much as is needed, what was used least recently first
+  orch gc --older-than 30d          only what was not used for a month, older results of goals too
+  orch gc --drop "image vllm-cu12"  let go of an image, a goal, a link or a pin
+  orch pin nixl                     keep what nixl is now, whatever is built later
 """
 
 _SHOWN = 20  # lines of each list; --json has all
@@ -53,6 +55,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-size", type=size, metavar="SIZE", help="only until the store is no bigger, as 40GB")
     parser.add_argument("--keep-free", type=size, metavar="SIZE", help="only until so much of the disk is free")
     parser.add_argument("--older-than", type=age, metavar="AGE", help="only what was not used for so long, as 30d")
+    parser.add_argument(
+        "--drop", action="append", default=[], metavar="ROOT", help="first let go of a root, as orch cache du names it"
+    )
     add_place_arguments(parser)
 
 
@@ -62,6 +67,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     layout = store_of(arguments)
     policy = Policy(max_size=arguments.max_size, keep_free=arguments.keep_free, older_than=arguments.older_than)
+    if arguments.drop:
+        if arguments.dry_run:
+            raise UsageError("--drop does something", where="--dry-run", hint="orch cache du says what it would free")
+        _drop(layout, arguments.drop)
     done = collect(layout, policy, dry_run=arguments.dry_run)
     if arguments.json:
         from orchestrator.cli.document import print_document
@@ -72,6 +81,30 @@ def run(arguments: argparse.Namespace) -> int:
     if done.missing:
         raise _too_much(done, arguments)
     return 0
+
+
+def _drop(layout: Layout, labels: list[str]) -> None:
+    """Let go of roots: all of them are there, or none is dropped."""
+    from orchestrator.recipe.parse import suggestion
+    from orchestrator.store.index import open_index
+    from orchestrator.store.keep import drop, find_roots
+
+    with open_index(layout) as index:
+        roots = find_roots(layout, index)
+    # A goal's older results go with it.
+    chosen = [root for root in roots if root.label in labels or root.label.partition(" (")[0] in labels]
+    there = dict.fromkeys(root.label.partition(" (")[0] for root in roots)
+    for label in labels:
+        if label not in there and label not in {root.label for root in chosen}:
+            raise UsageError(
+                f"there is no root {label!r}", where="--drop", hint=suggestion(label, there, label="roots")
+            )
+    for root in chosen:
+        if root.kind == "image":
+            from orchestrator.image.layout import remove_ref
+
+            remove_ref(layout, root.label.removeprefix("image "))
+        drop(layout, root)
 
 
 def _document(done: Collected, dry_run: bool) -> dict[str, Any]:
@@ -128,5 +161,5 @@ def _too_much(done: Collected, arguments: argparse.Namespace) -> AnswerIsNo:
         f"{bytes_text(done.missing)} more would have to go for {limit}",
         where=names or "no root keeps anything alone",
         why="all that is left is kept by roots; behind each, what dropping it alone would free",
-        hint="orch unpin NAME, remove a link, or orch gc --older-than AGE for older results of goals",
+        hint='orch gc --drop "ROOT", remove a link, or orch gc --older-than AGE for older results of goals',
     )

@@ -74,6 +74,14 @@ def set_ref(layout: Layout, name: str, descriptor: Descriptor, annotations: Mapp
         replace_file(layout, layout.oci / INDEX_FILE, image_index({**refs, name: wanted}))
 
 
+def remove_ref(layout: Layout, name: str) -> None:
+    """Let `name` name no image any more; what it named stays until it is collected. Raise MachineError."""
+    with locked(layout, _INDEX_LOCK, lambda: None):
+        refs = read_refs(layout)
+        if refs.pop(name, None) is not None:
+            replace_file(layout, layout.oci / INDEX_FILE, image_index(refs))
+
+
 def _is_there(layout: Layout, name: str, wanted: Descriptor) -> bool:
     return (layout.oci / LAYOUT_FILE).is_file() and read_refs(layout).get(name) == wanted
 

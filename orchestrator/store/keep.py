@@ -22,8 +22,9 @@ from orchestrator.digest import blake3_bytes
 from orchestrator.store.goals import RECENT
 from orchestrator.store.images import ImageRecord, latest_image, list_images
 from orchestrator.store.index import GoalFacts, Index
-from orchestrator.store.layout import Layout
+from orchestrator.store.layout import Layout, safe_name
 from orchestrator.store.records import mapping, read_record, text, write_record
+from orchestrator.tree import disk
 
 RootKind = Literal["goal", "image", "link", "pin", "running"]
 
@@ -103,7 +104,7 @@ def _images(layout: Layout) -> Iterator[Root]:
             label=f"image {name}",
             objects=objects,
             blobs=blobs,
-            used=_mtime(layout.images / "latest" / f"{name}.json", record),
+            used=_mtime(layout.images / "latest" / f"{safe_name(name)}.json", record),
             record=record,
         )
 
@@ -149,6 +150,16 @@ def linked_object(layout: Layout, link: Path) -> str | None:
     if target.name != "tree" or target.parent.parent != layout.objects:
         return None
     return target.parent.name
+
+
+def drop(layout: Layout, root: Root) -> None:
+    """Let a root keep nothing any more. Of a link, the link itself stays; an image's name is taken out of the OCI
+    layout before, by whoever knows that (image/layout.py). Raise MachineError."""
+    with disk("drop a root of", layout.root):
+        if root.kind == "image":
+            (layout.images / "latest" / f"{safe_name(root.label.removeprefix('image '))}.json").unlink(missing_ok=True)
+        if root.record is not None:
+            root.record.unlink(missing_ok=True)
 
 
 def pin(layout: Layout, label: str, objects: Mapping[str, str], blobs: Mapping[str, str]) -> None:

@@ -113,3 +113,15 @@ def test_a_pin_by_name(project: Project) -> None:
     assert project.done("gc", "--json").document["removed"] == []
     project.done("unpin", "lib")
     assert "lib" in {one["name"] for one in project.done("gc", "--json").document["removed"]}
+
+
+def test_a_root_that_is_dropped_keeps_nothing(project: Project) -> None:
+    project.simple("lib", 'mkdir -p "$OUT/opt"; echo lib > "$OUT/opt/lib"')
+    for text in ("one", "two"):
+        project.edit("lib", f"echo {'lib' if text == 'one' else 'one'} ", f"echo {text} ")
+        project.done("build", "lib")
+    refused = project.orch("gc", "--drop", "goal lob")
+    assert (refused.status, "goal lib" in refused.err) == (2, True), refused.err
+    gone = project.done("gc", "--drop", "goal lib", "--json").document["removed"]
+    assert [one["name"] for one in gone].count("lib") == 2
+    assert project.build("lib").built == {"lib"}
