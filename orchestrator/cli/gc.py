@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 examples:
-  orch gc --dry-run                 what would go, and why the rest stays
-  orch gc                           all that no root keeps
-  orch gc --max-size 40GB           only as much as is needed, what was used least recently first
-  orch gc --older-than 30d          only what was not used for a month, older results of goals too
-  orch gc --drop "image vllm-cu12"  let go of an image, a goal, a link or a pin
-  orch pin nixl                     keep what nixl is now, whatever is built later
+  orch gc --dry-run               what would go, and why the rest stays
+  orch gc                         all that no root keeps
+  orch gc --max-size 40GB         only what is needed, the least recently used
+                                  first
+  orch gc --older-than 30d        only what was not used for a month, older
+                                  results of goals too
+  orch gc --drop "goal nixl"      let go of a goal, an image, a link or a pin
+  orch pin nixl                   keep what nixl is now, whatever comes later
 """
 
 _SHOWN = 20  # lines of each list; --json has all

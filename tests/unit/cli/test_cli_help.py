@@ -41,7 +41,8 @@ def examples(text: str) -> list[list[str]]:
     for line in text.partition("examples:\n")[2].splitlines():
         if match := re.search(r"\borch (?:(?! {2,}).)*", line):
             command = re.split(r"[|>)]|\"?\$\(", match[0])[0]
-            found.append(shlex.split(command.rstrip('" ')))
+            command = command.rstrip()
+            found.append(shlex.split(command[:-1] if command.count('"') % 2 else command))
     return found
 
 
