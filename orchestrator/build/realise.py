@@ -22,7 +22,7 @@ from orchestrator.build.core_use import cores_use
 from orchestrator.build.cores import Cores, Share, Use
 from orchestrator.build.make import Maker, Report
 from orchestrator.build.room import Room
-from orchestrator.build.sources import Fetch, intact_source
+from orchestrator.build.sources import Fetch, hold_sources, intact_source
 from orchestrator.digest import Digest, key_of
 from orchestrator.errors import OrchError
 from orchestrator.events import Monitor, Notice, StepFinished
@@ -34,6 +34,7 @@ from orchestrator.store import (
     Goal,
     Layout,
     has_object,
+    hold,
     quarantine_object,
     read_check,
     read_realisation,
@@ -157,6 +158,7 @@ class Engine:
         self._tasks.clear()
         self._made.clear()
         self._finished.clear()
+        await self._thread(lambda: hold_sources(self.layout, self.graph))
         self._recorded = await self._thread(self._read_records)
         await asyncio.gather(*(self._goal(goal) for goal in self.graph.goals), self._objects(objects))
         moved = any(self._recorded.get(name, digest) != digest for name, digest in self._made.items())
@@ -253,6 +255,7 @@ class Engine:
                 found[node.name] = made
             elif made is None and (offer := self._offer(node.name, inputs)) is not None:
                 found[node.name] = offer.entry.output
+        hold(self.layout, "object", *(digest.hex for digest in found.values()))
         return found
 
     def _offer(self, name: str, inputs: Mapping[str, Digest]) -> Found | None:

@@ -1,6 +1,7 @@
 """The text that bash runs in a sandbox: a fixed prelude, then the recipe's script. Pure.
 
-The prelude is part of what a build sees: a change to it raises SANDBOX_SCHEMA.
+The prelude is part of what a build sees: a change to it raises SANDBOX_SCHEMA, unless a build that passes cannot tell,
+as with the trap that says which line failed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,17 @@ from orchestrator.build.core_use import SHARE_CORES
 from orchestrator.build.jobserver import GIVE, TAKE
 from orchestrator.graph.derivation import Node
 from orchestrator.sandbox.spec import BUILD_DIR, OUT_DIR, SOURCE_DATE_EPOCH
-from orchestrator.sandbox.step import PHASE_MARK
+from orchestrator.sandbox.step import FAILED_MARK, PHASE_MARK
+
+# Says where the shell is about to end: only there, so that it prints nothing in a build that passes. What failed in a
+# function of the prelude is told as the line that calls it. The exit status stays what it was.
+_TRAP = (  # one line: a line of a trap moves $LINENO
+    "case $-:$BASH_SUBSHELL in *e*:0) "
+    "if ((LINENO > @)); "
+    f"then printf '{FAILED_MARK}script line %s: %s\\n' \"$((LINENO - @))\" \"${{BASH_COMMAND%%$'\\n'*}}\" >&2; "
+    f"else printf '{FAILED_MARK}script line %s: %s\\n' \"$((BASH_LINENO[0] - @))\" \"${{FUNCNAME[0]-}}\" >&2; "
+    "fi ;; esac"
+)
 
 _PRELUDE = """\
 set -euo pipefail
@@ -92,12 +103,20 @@ def build_script(node: Node) -> str:
     if node.patches:
         lines.append("phase patch")
     lines += [f"patch -p1 --no-backup-if-mismatch < {shlex.quote(f'{BUILD_DIR}/{p.name}')}" for p in node.patches]
-    return "\n".join([*lines, node.script])
+    return _whole(lines, node.script)
 
 
 def check_script(node: Node, script: str) -> str:
     """The script of a check, started in /build."""
-    return "\n".join([_prelude(node, script), script])
+    return _whole([_prelude(node, script)], script)
+
+
+def _whole(lines: list[str], script: str) -> str:
+    """What comes before, and the script; `set -E` so that functions have the trap too."""
+    before = "\n".join(lines)
+    trap = f"set -E\ntrap {shlex.quote(_TRAP)} ERR"
+    count = before.count("\n") + 1 + trap.count("\n") + 1
+    return "\n".join([before, trap.replace("@", str(count)), script])
 
 
 def build_environment(cores: int) -> tuple[tuple[str, str], ...]:

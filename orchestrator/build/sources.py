@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.events import Monitor, Notice
-from orchestrator.graph.derivation import Node, Source
-from orchestrator.store import Layout, quarantine_source, verify_source
+from orchestrator.graph.derivation import Graph, Node, Source
+from orchestrator.store import Layout, hold, quarantine_source, tree_source, verify_source
 
 Fetch = Callable[[Node, Source, Callable[[], bool]], Path]  # the last says whether to give up
 
@@ -22,3 +22,13 @@ def intact_source(
     quarantine_source(layout, path.name, "its content has another sha256")
     monitor(Notice(text=f"{source.name}: the stored copy is damaged; put aside and fetched again"))
     return fetch(node, source, stopped)
+
+
+def hold_sources(layout: Layout, graph: Graph) -> None:
+    """Write down that a run may need every source of `graph`, so that gc leaves them (store/held.py). Raise
+    MachineError."""
+    sources = [source for node in graph.nodes for source in node.sources]
+    hold(layout, "source", *(source.sha256 for source in sources if source.sha256 is not None))
+    for source in sources:
+        if source.sha256 is None and source.tree is not None:
+            tree_source(layout, source.tree)  # which holds what was supplied for it

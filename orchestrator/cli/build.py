@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,13 +110,15 @@ def run(arguments: argparse.Namespace) -> int:
         if any(not verdict.same for verdict in verdicts):
             raise _not_the_same(verdicts)
     _finish(arguments, graph, layout, outputs, report, time.monotonic() - began)
-    if report is None and arguments.out is None and not (arguments.json or opened.own_sources):
-        _remember(opened, graph, layout, arguments.words)
+    if report is None:
+        plain = arguments.out is None and not (arguments.json or opened.own_sources)
+        _remember(opened, graph, layout, arguments.words if plain else None)
     return 0
 
 
-def _remember(opened: Opened, graph: Graph, layout: Layout, words: Sequence[str]) -> None:
-    """Let the same command be answered at once as long as nothing changes."""
+def _remember(opened: Opened, graph: Graph, layout: Layout, words: Sequence[str] | None) -> None:
+    """Let the same command be answered at once as long as nothing changes; where that cannot be, or without `words`,
+    note at least that the goals were asked for."""
     from orchestrator.cli.remember import save
     from orchestrator.graph.closure import closure_key
     from orchestrator.graph.keys import derivation_keys
@@ -129,7 +132,10 @@ def _remember(opened: Opened, graph: Graph, layout: Layout, words: Sequence[str]
         trees = [object_tree(layout, item.digest) for goal in there for item in goal.closure]
         required = (part for tree in trees for part in (tree, tree.with_name("manifest.json")))
         out = "".join(f"{object_tree(layout, goal.output)}\n" for goal in there)
-        save(layout, words, watched=watched, required=required, out=out)
+        if words is None or not save(layout, words, watched=watched, required=required, out=out):
+            for goal in there:
+                with suppress(OSError):
+                    os.utime(layout.goals / f"{goal.key.hex}.json")
 
 
 def _work(

@@ -17,11 +17,13 @@ def keep_floor(project: Project, graph: Graph, layout: Layout) -> None:
     nothing of its own goes, nor of any other run. Raise MachineError."""
     if project.keep_free is None or shutil.disk_usage(layout.root).free >= project.keep_free:
         return
+    from orchestrator.build.sources import hold_sources
     from orchestrator.cli.numbers import bytes_text
     from orchestrator.graph.keys import derivation_keys
     from orchestrator.store import has_object, read_realisation
     from orchestrator.store.gc import Policy, collect
 
+    hold_sources(layout, graph)
     for key in derivation_keys(graph).values():
         made = read_realisation(layout, key)
         if made is not None and made.output is not None:

@@ -67,7 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Collect, and say what went."""
     from orchestrator.store.gc import Policy, collect
 
-    layout = store_of(arguments)
+    layout = store_of(arguments, create=False)
+    if not layout.objects.is_dir():
+        raise UsageError(f"there is no store at {layout.root}", hint="--store DIR or ORCH_STORE say where it is")
     policy = Policy(max_size=arguments.max_size, keep_free=arguments.keep_free, older_than=arguments.older_than)
     if arguments.drop:
         if arguments.dry_run:

@@ -67,7 +67,7 @@ def _add(layout: Layout, file: Path, wanted: _Wanted) -> tuple[str, list[str], s
     found = [tree for tree in trees if tree in wanted.trees]
     names += [name for tree in found for name in wanted.trees[tree] if name not in names]
     if names:
-        add_source(layout, file, sha256=digest.hex, names=tuple(names))
+        add_source(layout, file, sha256=digest.hex, names=tuple(names), by_hand=True)
         for tree in found:
             note_tree(layout, tree, digest.hex)
     seen = [str(digest), *(f"unpacks to the tree blake3:{tree}" for tree in trees)]

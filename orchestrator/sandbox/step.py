@@ -8,6 +8,7 @@ from orchestrator.events import Monitor, StepOutput, StepPhase
 from orchestrator.sandbox.spec import Limits
 
 PHASE_MARK = "==> phase: "
+FAILED_MARK = "==> failed: "  # then `script line 7: false`
 
 _SECONDS = 6 * 3600.0  # no step of this stack takes a tenth of it; a hung one must end
 _PROCESSES = 8192

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from orchestrator.errors import BuildFailed, MachineError, OrchError
 from orchestrator.sandbox.spec import Outcome
-from orchestrator.sandbox.step import PHASE_MARK
+from orchestrator.sandbox.step import FAILED_MARK, PHASE_MARK
 
 TAIL_LINES = 40
 _LOW_SPACE = 32 << 20  # bytes; a disk this full makes any write fail soon
@@ -64,7 +64,7 @@ def first_error_lines(lines: Iterable[str]) -> tuple[str, tuple[str, ...]]:
     for line in rest:
         if _TRACEBACK in line:
             return _raised(rest, line.index(_TRACEBACK)) or line.strip(), ()
-        if _ERROR.search(line) and not _NOT_ERROR.search(line):
+        if _ERROR.search(line) and not _NOT_ERROR.search(line) and not line.startswith(FAILED_MARK):
             below = list(islice(rest, _BELOW))
             indented = takewhile(lambda text: text[:1].isspace() and text.strip(), below)
             return line.strip(), tuple(text.rstrip() for text in indented)
@@ -120,6 +120,8 @@ def failure(
         status = f"stopped after {outcome.seconds:.0f} s, its time limit"
     elif outcome.status > 128:
         status = f"ended by signal {outcome.status - 128}"
+    ended = next((line.removeprefix(FAILED_MARK) for line in reversed(tail) if line.startswith(FAILED_MARK)), "")
+    why = f"{status}; {ended}" if ended else status
     hint = f"the whole log: orch log {show}"
     if kept is not None:
         hint += f"; its directory was kept: {kept}"
@@ -129,7 +131,7 @@ def failure(
     return StepFailed(
         f"{step} failed",
         log=log,
-        why=status,
+        why=why,
         hint=hint,
         first_error=first,
         below_first=below,

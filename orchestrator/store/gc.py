@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import MachineError
-from orchestrator.store.held import collecting
+from orchestrator.store.held import collecting, held
 from orchestrator.store.index import Index, open_index
 from orchestrator.store.keep import Root, find_roots
 from orchestrator.store.layout import Layout
@@ -51,21 +51,25 @@ class Collected:
 
 def collect(layout: Layout, policy: Policy, *, dry_run: bool = False) -> Collected:
     """Remove what no root keeps, as far as `policy` goes. Raise MachineError."""
+    if dry_run:
+        with open_index(layout) as index:
+            found = survey(layout, index, _roots(layout, index, policy), held(layout))
+        return _collected(found, *_choose(found, policy, layout))
     sweep(layout)
     with staging(layout, "trash") as trash:
-        with collecting(layout) as held, open_index(layout) as index:
-            roots = _roots(layout, index, policy)
-            found = survey(layout, index, roots, held)
+        with collecting(layout) as in_use, open_index(layout) as index:
+            found = survey(layout, index, _roots(layout, index, policy), in_use)
             chosen, missing = _choose(found, policy, layout)
-            if not dry_run:
-                _move(layout, chosen, trash)
-                _forget(layout, index, found)
-        removed = sum(one.bytes for one in chosen)
-        result = Collected(survey=found, removed=tuple(chosen), left=found.total - removed, missing=missing)
-        if not dry_run:
-            with suppress(MachineError):  # sweep tries again
-                remove_tree(trash / "gone")
-    return result
+            _move(layout, chosen, trash)
+            _forget(layout, index, found)
+        with suppress(MachineError):  # sweep tries again
+            remove_tree(trash / "gone")
+    return _collected(found, chosen, missing)
+
+
+def _collected(found: Survey, chosen: list[Candidate], missing: int) -> Collected:
+    left = found.total - sum(one.bytes for one in chosen)
+    return Collected(survey=found, removed=tuple(chosen), left=left, missing=missing)
 
 
 def _roots(layout: Layout, index: Index, policy: Policy) -> list[Root]:

@@ -99,9 +99,14 @@ def collecting(layout: Layout) -> Iterator[dict[Thing, set[str]]]:
     try:
         with disk("lock", layout.locks / "gc"):
             fcntl.flock(gate, fcntl.LOCK_EX)
-        yield _held(layout)
+        yield _held(layout, tidy=True)
     finally:
         os.close(gate)
+
+
+def held(layout: Layout) -> dict[Thing, set[str]]:
+    """What running commands hold now; by the time that it is looked at they may hold more. Changes nothing."""
+    return _held(layout, tidy=False)
 
 
 def running(layout: Layout) -> list[int]:
@@ -113,11 +118,12 @@ def running(layout: Layout) -> list[int]:
     return found
 
 
-def _held(layout: Layout) -> dict[Thing, set[str]]:
+def _held(layout: Layout, *, tidy: bool) -> dict[Thing, set[str]]:
     found: dict[Thing, set[str]] = {"object": set(), "source": set(), "blob": set()}
     for path in layout.roots.glob(f"{_PREFIX}*"):
         if not _is_alive(path):
-            path.unlink(missing_ok=True)
+            if tidy:
+                path.unlink(missing_ok=True)
             continue
         for line in path.read_text(encoding="ascii", errors="replace").splitlines():
             kind, _, name = line.partition(" ")

@@ -11,9 +11,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +27,7 @@ from orchestrator.store.images import ImageRecord, latest_image, list_images
 from orchestrator.store.index import GoalFacts, Index
 from orchestrator.store.layout import Layout, safe_name
 from orchestrator.store.records import mapping, read_record, text, write_record
-from orchestrator.tree import disk
+from orchestrator.tree import disk, machine_error
 
 RootKind = Literal["goal", "image", "link", "pin", "running"]
 
@@ -50,7 +53,8 @@ def find_roots(layout: Layout, index: Index) -> list[Root]:
 
 
 def _goals(layout: Layout, index: Index, goals: list[GoalFacts]) -> Iterator[Root]:
-    inputs = index.inputs()
+    inputs, asked = index.inputs(), _asked(layout)
+    goals = sorted(goals, key=lambda goal: (max(goal.finished, asked.get(goal.key, 0.0)), goal.key), reverse=True)
     seen: Counter[tuple[str, tuple[tuple[str, str], ...]]] = Counter()
     for goal in goals:
         age = seen[goal.goal, goal.options]
@@ -67,9 +71,20 @@ def _goals(layout: Layout, index: Index, goals: list[GoalFacts]) -> Iterator[Roo
             + (f" ({age} result{'s' if age > 1 else ''} ago)" if age else ""),
             objects=objects,
             age=age,
-            used=goal.finished,
+            used=max(goal.finished, asked.get(goal.key, 0.0)),
             record=layout.goals / f"{goal.key}.json",
         )
+
+
+def _asked(layout: Layout) -> dict[str, float]:
+    """When finished goals were asked for last, by key: their records say it, and saved answers that name them."""
+    found = {path.stem: path.stat().st_mtime for path in layout.goals.glob("*.json")}
+    for path in layout.answers.glob("*"):
+        with suppress(OSError):
+            when = path.stat().st_mtime
+            for key in re.findall(rb"/goals/([0-9a-f]{64})\.json$", path.read_bytes(), re.MULTILINE):
+                found[key.decode()] = max(when, found.get(key.decode(), 0.0))
+    return found
 
 
 def _built_with(inputs: Mapping[str, tuple[str, str | None, list[str]]], goal: GoalFacts) -> Iterator[tuple[str, str]]:
@@ -145,8 +160,10 @@ def linked_object(layout: Layout, link: Path) -> str | None:
     """The hex of the object that a result link points to; None if it is gone or points elsewhere."""
     try:
         target = Path(os.path.normpath(link.parent / link.readlink()))
-    except OSError:
-        return None
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.ELOOP):
+            return None  # it is gone, or no link any more
+        raise machine_error(error, "read the result link", link) from error  # it may be there: nothing is collected
     if target.name != "tree" or target.parent.parent != layout.objects:
         return None
     return target.parent.name

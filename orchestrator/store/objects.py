@@ -66,15 +66,17 @@ def publish_tree(layout: Layout, staged: Path, manifest: Manifest) -> Digest:
     """Make the tree at `staged`, which `manifest` describes, an object; return its Digest.
 
     `staged` lies in a staging directory of the caller's and is the store's from now on: moved, or left to be removed
-    with that directory if this fails half-way. An object that exists already stays as it is. All of it is on the disk
-    before it is visible; its name is with the next sync, so that a record is written after one (write_records). Raise
-    MachineError; nothing is visible then.
+    with that directory if this fails half-way. An object that exists already stays as it is; one that turns out to be
+    damaged is put aside. All of it is on the disk before it is visible; its name is with the next sync, so that a
+    record is written after one (write_records). Raise MachineError; nothing is visible then.
     """
     data = manifest.to_bytes()
     digest = blake3_bytes(data)
     if has_object(layout, digest):
-        remove_tree(staged)
-        return digest
+        if not (damage := verify_object(layout, digest)):
+            remove_tree(staged)
+            return digest
+        quarantine_object(layout, digest, "; ".join(damage[:5]))
     home = staged.with_name(f"{staged.name}.object-{digest.hex[:12]}")
     try:
         with disk("publish", layout.object(digest)):

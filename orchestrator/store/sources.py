@@ -36,6 +36,7 @@ class StoredSource:
     size: int  # bytes
     names: tuple[str, ...]  # every `pypi:...` text it was fetched for; sorted
     fetched: float  # seconds since 1970, UTC
+    by_hand: bool = False  # somebody supplied it: nothing else may have it
 
 
 def source_file(layout: Layout, sha256: str) -> Path | None:
@@ -62,17 +63,17 @@ def list_sources(layout: Layout) -> Iterator[StoredSource]:
             yield read_source_note(layout, name) or _describe(layout, path, name, ())
 
 
-def add_source(layout: Layout, file: Path, *, sha256: str, names: tuple[str, ...]) -> Path:
+def add_source(layout: Layout, file: Path, *, sha256: str, names: tuple[str, ...], by_hand: bool = False) -> Path:
     """Copy `file` into the store and return the copy, on the disk and read-only. Raise SourceError, with nothing kept,
     if its SHA-256 is another; MachineError."""
     if verify_source(layout, sha256):
-        return _remember(layout, sha256, names)
+        return _remember(layout, sha256, names, by_hand=by_hand)
     with staging(layout, "source") as room:
         copy = room / "file"
         with disk(f"copy {file.name} to the store", layout.root):
             shutil.copyfile(file, copy)
         _keep(layout, copy, sha256, file.name)
-    return _remember(layout, sha256, names)
+    return _remember(layout, sha256, names, by_hand=by_hand)
 
 
 def tree_source(layout: Layout, tree: str) -> Path | None:
@@ -145,17 +146,25 @@ def _note(layout: Layout, sha256: str) -> Path:
     return layout.sources / f"{sha256}.json"
 
 
-def _remember(layout: Layout, sha256: str, names: tuple[str, ...]) -> Path:
+def _remember(layout: Layout, sha256: str, names: tuple[str, ...], *, by_hand: bool = False) -> Path:
     """Write the note, with `names` beside those that are known, and return the source's path."""
     path = layout.sources / sha256
     known = read_source_note(layout, sha256)
     every = tuple(sorted({*names, *(known.names if known else ())}))
-    if known is None or known.names != every:
+    by_hand = by_hand or (known is not None and known.by_hand)
+    if known is None or (known.names, known.by_hand) != (every, by_hand):
         found = known or _describe(layout, path, sha256, every)
         write_record(
             layout,
             _note(layout, sha256),
-            {"sha256": sha256, "blake3": found.blake3, "size": found.size, "names": every, "fetched": found.fetched},
+            {
+                "sha256": sha256,
+                "blake3": found.blake3,
+                "size": found.size,
+                "names": every,
+                "fetched": found.fetched,
+                "by_hand": by_hand,
+            },
         )
     return path
 
@@ -174,4 +183,5 @@ def _parse(document: dict[str, Any]) -> StoredSource:
         size=int(number(document, "size")),
         names=tuple(str(name) for name in document["names"]),
         fetched=number(document, "fetched"),
+        by_hand=document.get("by_hand") is True,
     )

@@ -3,7 +3,8 @@
 | kind | goes when |
 |---|---|
 | object | no root keeps it |
-| source | nothing that is kept was made of it, and it came a week ago; or it is a wheel whose tree is kept |
+| source | nothing that is kept was made of it, and it came a week ago; or it is a wheel whose tree is kept. |
+|        | One supplied by hand stays a year: nothing else may have it |
 | blob | no image that is kept has it |
 | log | it is older than 30 days and not among the last 10 of its step |
 | failed | a week old: directories of failed builds, trees that came out different |
@@ -25,7 +26,7 @@ from orchestrator.store.held import Thing
 from orchestrator.store.index import Index
 from orchestrator.store.keep import Root
 from orchestrator.store.layout import Layout
-from orchestrator.store.sources import tree_source
+from orchestrator.store.sources import read_source_note, tree_source
 from orchestrator.tree import disk
 
 Kind = Literal["object", "source", "blob", "log", "failed", "download", "corrupt"]
@@ -71,7 +72,7 @@ def survey(layout: Layout, index: Index, roots: Sequence[Root], held: Mapping[Th
                 for name, (path, size, used) in blobs.items()
                 if name not in kept
             ),
-            *_sources(sources, needed.keys() | held["source"], spent, now),
+            *_sources(layout, sources, needed.keys() | held["source"], spent, now),
             *_logs(layout, now),
             *_aged("failed", layout.failed, now - 7 * _DAY),
             *_aged("download", layout.partial, now - 7 * _DAY),
@@ -143,10 +144,17 @@ def _needed_sources(layout: Layout, index: Index, kept: Collection[str]) -> tupl
 
 
 def _sources(
-    sources: Mapping[str, tuple[Path, int, float]], needed: Collection[str], spent: set[str], now: float
+    layout: Layout,
+    sources: Mapping[str, tuple[Path, int, float]],
+    needed: Collection[str],
+    spent: set[str],
+    now: float,
 ) -> Iterator[Candidate]:
     for name, (path, size, came) in sources.items():
-        if name not in needed and (name in spent or came < now - 7 * _DAY):
+        if name in needed or not (name in spent or came < now - 7 * _DAY):
+            continue
+        note = read_source_note(layout, name)
+        if note is None or not note.by_hand or came < now - 365 * _DAY:
             yield Candidate(kind="source", path=path, label=name[:12], bytes=size, used=came)
 
 

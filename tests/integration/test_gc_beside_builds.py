@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import time
 
 import pytest
-from projects import NOTHING, Project, ended
+from projects import NOTHING, Project, ended, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -125,3 +126,46 @@ def test_a_root_that_is_dropped_keeps_nothing(project: Project) -> None:
     gone = project.done("gc", "--drop", "goal lib", "--json").document["removed"]
     assert [one["name"] for one in gone].count("lib") == 2
     assert project.build("lib").built == {"lib"}
+
+
+def test_a_source_that_a_running_build_will_need_stays(project: Project) -> None:
+    """It was supplied long ago, nothing that is kept was made of it, and its step has not begun."""
+    project.simple("slow", 'sleep 1.5; mkdir -p "$OUT/opt"; echo slow > "$OUT/opt/slow"')
+    sha256 = project.tarball("late", "late.tar", {"late-1/file": b"late"})
+    source = f'[[versions."1.0".sources]]\nfrom = "file:late.tar"\nsha256 = "{sha256}"'
+    project.simple("late", 'mkdir -p "$OUT/opt"; cp "$(find /build -name file)" "$OUT/opt/late"', build=["slow"], extra=source)
+    project.done("source", "fetch", "late")
+    os.utime(project.store / "sources" / "sha256" / sha256, (1, 1))
+    (project.recipe("late").parent / "late.tar").unlink()
+    building = project.start("build", "late")
+    wait_for(lambda: (project.store / "logs" / "slow").is_dir(), seconds=20, what="the first step")
+    for _ in range(3):
+        project.done("gc")
+    result = ended(building)
+    assert result.status == 0, result.err
+
+
+def test_the_floor_leaves_the_builds_own_sources(project: Project) -> None:
+    sha256 = project.tarball("lib", "lib.tar", {"lib-1/file": b"lib"})
+    source = f'[[versions."1.0".sources]]\nfrom = "file:lib.tar"\nsha256 = "{sha256}"'
+    project.simple("lib", 'mkdir -p "$OUT/opt"; cp "$(find /build -name file)" "$OUT/opt/lib"', extra=source)
+    project.done("source", "fetch", "lib")
+    os.utime(project.store / "sources" / "sha256" / sha256, (1, 1))
+    (project.recipe("lib").parent / "lib.tar").unlink()
+    settings = project.root / "orch.toml"
+    settings.write_text(f'{settings.read_text()}\n[store]\nkeep_free = "900TB"\n')
+    project.done("build", "lib")
+
+
+def test_what_was_just_printed_stays(project: Project) -> None:
+    for number in [*range(12), 0]:
+        project.simple("lib", f'mkdir -p "$OUT/opt"; echo {number} > "$OUT/opt/lib"')
+        place = project.path("lib")
+    project.done("gc")
+    assert (place / "opt" / "lib").read_text() == "0\n"
+
+
+def test_gc_makes_no_store(project: Project) -> None:
+    refused = project.orch("gc", "--store", str(project.root / "typo"))
+    assert (refused.status, "there is no store at" in refused.err) == (2, True)
+    assert not (project.root / "typo").exists()

@@ -6,7 +6,10 @@ import os
 import time
 from pathlib import Path
 
-from orchestrator.digest import Digest, blake3_bytes
+import pytest
+
+from orchestrator.digest import Digest, blake3_bytes, sha256_file
+from orchestrator.errors import MachineError
 from orchestrator.store import (
     ClosureItem,
     Goal,
@@ -21,6 +24,7 @@ from orchestrator.store import (
     publish_tree,
     source_file,
     staging,
+    verify_object,
     write_goal,
     write_realisation,
 )
@@ -28,6 +32,7 @@ from orchestrator.store.gc import Policy, collect
 from orchestrator.store.held import running
 from orchestrator.store.index import open_index
 from orchestrator.store.keep import find_roots, pin, unpin
+from orchestrator.store.records import write_record
 from orchestrator.tree import scan
 
 DAY = 86400.0
@@ -182,6 +187,8 @@ def test_older_than_takes_old_things_and_old_results_but_no_goals_newest(layout:
         output = realise(layout, f"lib-{number}")
         finish(layout, "lib", {f"lib-{number}": output}, finished=now - days * DAY, number=number)
         os.utime(layout.object(output), (now - days * DAY,) * 2)
+    for path in layout.goals.glob("*.json"):
+        os.utime(path, (0, 0))  # not asked for since
     only = realise(layout, "only")
     finish(layout, "only", {"only": only}, finished=now - 90 * DAY)
     os.utime(layout.object(only), (now - 90 * DAY,) * 2)
@@ -280,3 +287,55 @@ def test_the_index_sees_what_came_went_and_was_replaced(layout: Layout) -> None:
     assert again == first
     with open_index(layout) as index:
         assert set(index.sizes()) == {first.hex}
+
+
+def test_an_object_that_is_damaged_is_replaced_by_the_same_made_again(layout: Layout) -> None:
+    digest = publish(layout, "lib")
+    file = object_tree(layout, digest) / "lib"
+    file.chmod(0o644)
+    file.write_text("EVIL".ljust(1000, "."))
+    assert publish(layout, "lib") == digest
+    assert verify_object(layout, digest) == []
+    assert file.read_text().startswith("lib")
+
+
+def test_a_source_supplied_by_hand_stays_a_year_even_of_a_wheel(layout: Layout, tmp_path: Path) -> None:
+    file = tmp_path / "pkg.whl"
+    file.write_text("wheel")
+    sha256 = sha256_file(file).hex
+    add_source(layout, file, sha256=sha256, names=("pypi:pkg/pkg.whl",), by_hand=True)
+    add_source(layout, file, sha256=sha256, names=("pypi:pkg/pkg.whl",))  # asked for again, it is still that
+    wheel = realise(layout, "wheel-pkg", sources=(sha256,))
+    finish(layout, "wheel-pkg", {"wheel-pkg": wheel}, finished=1)
+    os.utime(layout.sources / sha256, (time.time() - 100 * DAY,) * 2)
+    assert collect(layout, Policy()).removed == ()
+    os.utime(layout.sources / sha256, (time.time() - 400 * DAY,) * 2)
+    assert [one.path.name for one in collect(layout, Policy()).removed] == [sha256]
+
+
+def test_a_result_that_was_asked_for_again_is_not_the_oldest(layout: Layout) -> None:
+    for number in range(12):
+        output = realise(layout, f"lib-{number}")
+        finish(layout, "lib", {f"lib-{number}": output}, finished=100 + number, number=number)
+    for path in layout.goals.glob("*.json"):
+        os.utime(path, (50, 50))
+    oldest = blake3_bytes(b"goal lib 0").hex
+    (layout.answers / "question").write_text(f"orch answer 1\nsame 1:2:3 {layout.goals}/{oldest}.json\n")
+    assert {one.label for one in collect(layout, Policy()).removed} == {"lib-1", "lib-2"}
+
+
+def test_a_link_that_cannot_be_read_stops_the_collection(layout: Layout, tmp_path: Path) -> None:
+    link = tmp_path / ("x" * 300)  # ENAMETOOLONG, whoever asks
+    write_record(layout, layout.roots / "link.json", {"link": str(link), "label": "lib"})
+    realise(layout, "orphan")
+    with pytest.raises(MachineError):
+        collect(layout, Policy())
+    assert len(list(layout.objects.iterdir())) == 1
+
+
+def test_a_dry_run_needs_no_right_to_write(layout: Layout) -> None:
+    realise(layout, "orphan")
+    before = {path: path.stat().st_mtime_ns for path in layout.root.rglob("*") if "index" not in path.parts}
+    assert len(collect(layout, Policy(), dry_run=True).removed) == 1
+    after = {path: path.stat().st_mtime_ns for path in layout.root.rglob("*") if "index" not in path.parts}
+    assert after == before
