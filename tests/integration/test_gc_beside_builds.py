@@ -133,7 +133,9 @@ def test_a_source_that_a_running_build_will_need_stays(project: Project) -> None
     project.simple("slow", 'sleep 1.5; mkdir -p "$OUT/opt"; echo slow > "$OUT/opt/slow"')
     sha256 = project.tarball("late", "late.tar", {"late-1/file": b"late"})
     source = f'[[versions."1.0".sources]]\nfrom = "file:late.tar"\nsha256 = "{sha256}"'
-    project.simple("late", 'mkdir -p "$OUT/opt"; cp "$(find /build -name file)" "$OUT/opt/late"', build=["slow"], extra=source)
+    project.simple(
+        "late", 'mkdir -p "$OUT/opt"; cp "$(find /build -name file)" "$OUT/opt/late"', build=["slow"], extra=source
+    )
     project.done("source", "fetch", "late")
     os.utime(project.store / "sources" / "sha256" / sha256, (1, 1))
     (project.recipe("late").parent / "late.tar").unlink()

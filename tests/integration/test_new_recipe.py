@@ -127,7 +127,7 @@ def commands(text: str) -> list[tuple[str, str]]:
 def as_pattern(said: str) -> str:
     """What a command may say: `...` is anything, as a line of its own any lines. It may say nothing else."""
     lines = [
-        r"(?:.*\n)*?" if line == "..." else ".*?".join(map(re.escape, line.split("..."))) + "\n"
+        r"(?:.*\n)*?" if line == "..." else ".*?".join(map(re.escape, re.split(r" ?\.\.\.", line))) + "\n"
         for line in said.strip("\n").split("\n")
         if line
     ]
