@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from orchestrator.build.estimate import median
@@ -12,7 +13,8 @@ from orchestrator.build.estimate import median
 if TYPE_CHECKING:
     from orchestrator.store import BuildRecord
 
-LOOKED_AT = 8  # runs: older ones tell of another machine, another stack
+LOOKED_AT = 8  # runs that are judged: older ones tell of another machine, another stack
+_RECORDS = 50  # that are read to find them
 _WORTH = 5.0  # seconds; of a shorter run nobody wants a forecast
 
 
@@ -33,7 +35,10 @@ class Accuracy:
             return f"estimates were within {max(5, 5 * math.ceil(off * 20 - 1e-9))} % in {last}"
         if self.runs == 1:
             return f"{last} took {self.worst_ratio:.1f} times its estimate"
-        return f"{last} took {self.median_ratio:.1f} times their estimates (median), {self.worst_ratio:.1f} at worst"
+        worst = f"{self.worst_ratio:.1f}"
+        if f"{self.median_ratio:.1f}" == "1.0":
+            return f"{last} took as long as their estimates (median), {worst} times as long at worst"
+        return f"{last} took {self.median_ratio:.1f} times their estimates (median), {worst} at worst"
 
 
 def accuracy(builds: Iterable[BuildRecord]) -> Accuracy | None:
@@ -42,7 +47,7 @@ def accuracy(builds: Iterable[BuildRecord]) -> Accuracy | None:
     Judged is a run that was finished and had a forecast, where either is long enough to matter.
     """
     ratios = []
-    for build in builds:
+    for build in islice(builds, _RECORDS):
         if build.ending == "done" and build.expected and max(build.expected, build.seconds) >= _WORTH:
             ratios.append(max(build.seconds, 0.01) / build.expected)
         if len(ratios) == LOOKED_AT:

@@ -238,10 +238,10 @@ def _run(node: Node, inputs: Sequence[tuple[str, Digest]], work: Work, out: Path
 def run_script(spec: Spec, work: Work, scripts: Path) -> Outcome:
     """Run a step's script, whose directory `scripts` holds the pipes of its tokens meanwhile. Raise MachineError."""
     listener = LineListener(work.step, work.monitor)
-    if work.tokens is not None:
-        work.tokens.place(scripts)
     try:
+        if work.tokens is not None:
+            work.tokens.place(scripts)
         return run(spec, work=work.place or work.stage, log=work.log, on_line=listener, stop=work.stop)
     finally:
         if work.tokens is not None:
-            work.tokens.remove(scripts)
+            work.tokens.remove()

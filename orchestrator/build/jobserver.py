@@ -14,6 +14,7 @@ import struct
 import termios
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 TAKE = "cores-free"  # below /build/.orch; the script's side of this is in script.py
@@ -31,25 +32,34 @@ class Tokens:
         self._lock = threading.Lock()
         self._closed = False
         self._pipes: tuple[int, int] | None = None
+        self._directory: int | None = None  # a build can put a link in its place, but not here
 
     def place(self, directory: Path) -> None:
         """Make the pipes in `directory`. Raise OSError."""
         with self._lock:
             if self._closed:
                 return
+            self._directory = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             opened: list[int] = []
             for name in (TAKE, GIVE):
-                os.mkfifo(directory / name, 0o600)
+                os.mkfifo(name, 0o600, dir_fd=self._directory)
                 # For reading and writing: then neither side ever waits for the other, or hears that it is alone.
-                opened.append(os.open(directory / name, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+                flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
+                opened.append(os.open(name, flags, dir_fd=self._directory))
             self._pipes = (opened[0], opened[1])
             self._ready(self)
 
-    @staticmethod
-    def remove(directory: Path) -> None:
-        """Take the pipes away: a kept directory should be one that `cp -r` can copy."""
-        for name in (TAKE, GIVE):
-            (directory / name).unlink(missing_ok=True)
+    def remove(self) -> None:
+        """Take the pipes away: a kept directory should be one that `cp -r` can copy. What the build has put in their
+        place stays."""
+        with self._lock:
+            if self._directory is None:
+                return
+            for name in (TAKE, GIVE):
+                with suppress(OSError):
+                    os.unlink(name, dir_fd=self._directory)
+            os.close(self._directory)
+            self._directory = None
 
     @property
     def placed(self) -> bool:

@@ -67,6 +67,12 @@ class StoreKnown:
     def documents(self, name: str) -> Iterable[Mapping[str, Any]]:
         return (found.document for found in store.recent_realisations(self.layout, name))
 
+    def goal_checks(self, goal: str, options: tuple[tuple[str, str], ...]) -> Iterable[Mapping[str, Any]]:
+        for one in store.recent_goals(self.layout, goal, options):
+            document = store.read_goal_document(self.layout, one.key)
+            if document is not None:
+                yield document["checks"]
+
     def source(self, source: Source) -> bool:
         if source.sha256 is None:
             return source.tree is not None and store.tree_source(self.layout, source.tree) is not None

@@ -52,6 +52,11 @@ def surroundings(cores: int) -> dict[str, Any]:
     return {"kernel": os.uname().release, "cpus": sorted(os.sched_getaffinity(0)), "cores": cores}
 
 
+def may_serve(made: Realisation, node: Node) -> bool:
+    """Whether what a build left may be taken for `node`: nothing clean comes of a build with something dirty."""
+    return made.origin != "dirty" or node.origin == "dirty"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maker:
     """What every step of one run shares."""
@@ -84,9 +89,10 @@ class Maker:
         key = key_of(document)
         with locked(self.layout, key, lambda: self.monitor(StepWaiting(step=step)), self.stop.is_set):
             found = read_realisation(self.layout, key)
-            if found is not None and found.output is not None and has_object(self.layout, found.output):
+            there = found.output if found is not None and may_serve(found, node) else None
+            if found is not None and there is not None and has_object(self.layout, there):
                 self.reuse(node, found, "made by another process")
-                return found.output
+                return there
             before = {made.output for made in recent_realisations(self.layout, node.name)}
             log = new_log(self.layout, node.name, key)
             self.monitor(StepStarted(step=step, log=log))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from orchestrator import store
@@ -26,14 +26,16 @@ def estimate(plan: Plan, layout: Layout, jobs: int, *, cores: int = 1, image: st
         return Estimate(plan, {}, jobs)
     from orchestrator.build.accuracy import accuracy  # not needed where nothing is to be done
 
-    runs = tuple(islice(store.recent_builds(layout), RUNS))
+    newest = store.recent_builds(layout)
+    runs = tuple(islice(newest, RUNS))
     share = max(1, cores // max(1, min(jobs, sum(1 for step in work if step.action == "build"))))
     seconds = {}
     for step in work:
         took = _built(layout, step, share) if step.action == "build" else _checked(runs, step)
         if took is not None:
             seconds[step.name] = took
-    return Estimate(plan, seconds, jobs, rate=_rate(runs), tail=_tail(runs, image), accuracy=accuracy(runs))
+    judged = accuracy(chain(runs, newest))
+    return Estimate(plan, seconds, jobs, rate=_rate(runs), tail=_tail(runs, image), accuracy=judged)
 
 
 def _built(layout: Layout, step: Step, share: int) -> float | None:

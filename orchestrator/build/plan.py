@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from orchestrator.digest import Digest, key_of
-from orchestrator.graph.closure import check_mounts, checks_of, closure_key
+from orchestrator.graph.closure import check_mounts, checks_of, closure_document, closure_key
 from orchestrator.graph.derivation import Graph, Node, Source
 from orchestrator.graph.keys import check_document, derivation_document, derivation_keys, explain, key_forms
 
@@ -42,7 +42,17 @@ class Known(Protocol):
         """Whether a source is in the store."""
 
 
+@runtime_checkable
+class Recalls(Known, Protocol):
+    """A `Known` that can also say what was checked. Without it a check that changed is told as one never run."""
+
+    def goal_checks(self, goal: str, options: tuple[tuple[str, str], ...]) -> Iterable[Mapping[str, Any]]:
+        """`checks` of the closure documents of a goal's last successes with these options, newest first."""
+
+
 NOT_SUBSTITUTED = "; not substituted: "  # in a reason, before why a cache did not help
+_BYTES = "if the bytes change of "
+_SHOWN = 4  # changes or names of a reason in a line of text
 Action = Literal["reuse", "substitute", "build", "check"]
 
 
@@ -59,6 +69,17 @@ class Step:
     @property
     def name(self) -> str:
         return f"{self.action} {self.node.name}"
+
+
+def short_reason(reason: str, goal: str) -> str:
+    """A reason for a line of text: of many changes or names the first, and who has the others."""
+    said, not_substituted, why_not = reason.partition(NOT_SUBSTITUTED)
+    between = ", " if said.startswith(_BYTES) else "; "
+    parts = said.split(between)
+    if len(parts) > _SHOWN:
+        more = len(parts) - _SHOWN + 1
+        said = f"{between.join(parts[: _SHOWN - 1])}{between}... and {more} more: orch why {goal}, or --json"
+    return said + not_substituted + why_not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +115,7 @@ class _Planner:
         self._texts: dict[str, str] = {}  # those that are not None
         self._demands: dict[str, bool] = {}
         self._last: dict[str, Mapping[str, Any] | None] = {}
+        self._checks: dict[str, tuple[Mapping[str, Any], tuple[Mapping[str, Any], ...]]] = {}  # by goal: now, before
 
     def digest(self, name: str) -> Digest | None:
         """The output's digest as far as it is known without building."""
@@ -191,27 +213,46 @@ class _Planner:
             return "never built here"
         return "; ".join(explain(last, self._document(node))) or "built before, its record is gone"
 
-    def check(self, name: str) -> None:
-        """Plan for the check of `name` to have passed."""
+    def _check_changes(self, name: str, goal: str) -> str:
+        """What is different of the check itself, its nearest success of the same goal beside it; "" if nothing is or
+        nobody knows."""
+        if not isinstance(self.known, Recalls):
+            return ""
+        if goal not in self._checks:
+            now = closure_document(self.graph, goal, self.keys)["checks"]
+            self._checks[goal] = now, tuple(self.known.goal_checks(goal, self.graph.options))
+        now, before = self._checks[goal]
+        texts = [explain(_alone(checks[name]), _alone(now[name])) for checks in before if name in checks]
+        return "; ".join(f"check {text}" for text in min(texts, key=len, default=[]))
+
+    def check(self, name: str, goal: str) -> None:
+        """Plan for the check of `name`, one of those of `goal`, to have passed."""
         node = self.graph[name]
         assert node.check is not None
         digest = self.digest(name)
         others = {i: self.digest(i) for i in check_mounts(self.graph, node)}
         certain = {i: d for i, d in others.items() if d is not None}
         maybe = False
-        reason = "not checked yet"
         if digest is not None and len(certain) == len(others):
             key = key_of(check_document(self.graph, node, digest, certain))
             if self.known.checked(key) or (self.offers is not None and self.offers.check(name, key) is not None):
                 return
-        else:
+        changed = self._check_changes(name, goal)
+        reason = changed or "not checked yet"
+        if not changed and (digest is None or len(certain) < len(others)):
             planned = {i: self.steps[f"object {i}"] for i in others if f"object {i}" in self.steps}
             steps = [step for step in planned.values() if step.action == "build"]
             maybe = all(s.maybe or self._nearest(s.node) is not None for s in steps)
-            reason = "if the bytes change of " + ", ".join(s.node.name for s in steps) if maybe else reason
+            reason = _BYTES + ", ".join(s.node.name for s in steps) if maybe else reason
         for i in node.check.inputs:
             self.demand(i, maybe=maybe)
         self.steps[f"check {name}"] = Step(action="check", node=node, maybe=maybe, reason=reason)
+
+
+def _alone(check: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a check's part of a closure document is in its key whatever the bytes of its inputs are."""
+    files = sorted(check["files"], key=lambda file: str(file["name"]))
+    return {**check, "files": files, "inputs": dict.fromkeys(sorted(check["inputs"]))}
 
 
 def make_plan(graph: Graph, known: Known, objects: Iterable[str] = (), offers: Offers | None = None) -> Plan:
@@ -228,7 +269,7 @@ def make_plan(graph: Graph, known: Known, objects: Iterable[str] = (), offers: O
         for name in (*reversed(node.runtime), goal):
             planner.demand(name)
         for name in checks_of(graph, goal):
-            planner.check(name)
+            planner.check(name, goal)
     for name in objects:
         planner.demand(name)
     steps = tuple(planner.steps.values())

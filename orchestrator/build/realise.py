@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestrator.build.core_use import cores_use
 from orchestrator.build.cores import Cores, Share, Use
-from orchestrator.build.make import Maker, Report
+from orchestrator.build.make import Maker, Report, may_serve
 from orchestrator.build.room import Room
 from orchestrator.build.sources import Fetch, hold_sources, intact_source
 from orchestrator.digest import Digest, key_of
@@ -235,10 +235,11 @@ class Engine:
             return self._recorded[name]
         digests = await self._all([self.digest(i) for i in node.build])
         document = derivation_document(node, dict(zip(node.build, digests, strict=True)))
-        realisation = read_realisation(self.layout, key_of(document))
-        if realisation is not None and realisation.output is not None and has_object(self.layout, realisation.output):
-            self._maker.reuse(node, realisation, "inputs came out the same")
-            return realisation.output
+        found = read_realisation(self.layout, key_of(document))
+        output = found.output if found is not None and may_serve(found, node) else None
+        if found is not None and output is not None and has_object(self.layout, output):
+            self._maker.reuse(node, found, "inputs came out the same")
+            return output
         offer = await self._thread(lambda: self._offer(name, dict(zip(node.build, digests, strict=True))))
         return offer.entry.output if offer is not None else await self.built(name)
 
@@ -370,7 +371,8 @@ class Engine:
             failure = error
         self.report.failures.append((step, failure))
         seconds = time.monotonic() - self._maker.began.get(step, began)
-        self.monitor(StepFinished(step=step, outcome="failed", seconds=seconds, detail=failure.what))
+        why = f": {failure.why}" if failure.why and "\n" not in failure.why else ""
+        self.monitor(StepFinished(step=step, outcome="failed", seconds=seconds, detail=f"{failure.what}{why}"))
         self._halted = self._halted or not self.options.keep_going
         raise Blocked from failure
 

@@ -20,7 +20,7 @@ _TRAP = (  # one line: a line of a trap moves $LINENO
     "case $-:$BASH_SUBSHELL in *e*:0) "
     "if ((LINENO > @)); "
     f"then printf '{FAILED_MARK}script line %s: %s\\n' \"$((LINENO - @))\" \"${{BASH_COMMAND%%$'\\n'*}}\" >&2; "
-    f"else printf '{FAILED_MARK}script line %s: %s\\n' \"$((BASH_LINENO[0] - @))\" \"${{FUNCNAME[0]-}}\" >&2; "
+    f'else printf \'{FAILED_MARK}script line %s: %s\\n\' "$((BASH_LINENO[0] - @))" "${{FUNCNAME[0]-}}" >&2; '
     "fi ;; esac"
 )
 

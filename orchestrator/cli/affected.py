@@ -70,7 +70,7 @@ def _total(reach: Reach, images: Iterable[TouchedImage]) -> tuple[float, int, in
 
 
 def _lines(reach: Reach, images: list[TouchedImage]) -> Iterator[str]:
-    from orchestrator.cli.numbers import seconds_text
+    from orchestrator.cli.numbers import count_text, seconds_text
 
     yield from reach.unread
     rows = (
@@ -95,7 +95,9 @@ def _lines(reach: Reach, images: list[TouchedImage]) -> Iterator[str]:
     if count:
         known = f"{seconds_text(seconds)} by their last builds" if unknown < count else "of unknown length"
         more = f", and {unknown} of unknown length" if 0 < unknown < count else ""
-        yield f"at most {count} build{'' if count == 1 else 's'}, {known}{more}"
+        mine = len(reach.builds)
+        where = f" ({mine} with the default options, {count - mine} more for images)" if count > mine else ""
+        yield f"at most {count_text(count, 'build')}{where}, {known}{more}"
 
 
 def _counted(names: Sequence[str]) -> str:

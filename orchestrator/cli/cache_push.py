@@ -153,4 +153,5 @@ def _push_checks(graph: Graph, layout: Layout, cache: Path, key: SecretKey) -> i
     from orchestrator.store.cache_directory import push_check
 
     dirty = {node.name for node in graph.nodes if node.origin == "dirty"}
-    return sum(push_check(cache, check, key) for check in passed_checks(graph, layout) if check.name not in dirty)
+    checks = [check for check in passed_checks(graph, layout) if check.name not in dirty and check.origin != "dirty"]
+    return sum(push_check(cache, check, key) for check in checks)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.cli.numbers import bytes_text
+from orchestrator.cli.numbers import bytes_text, count_text
 from orchestrator.cli.opening import Opened, add_place_arguments, add_set_argument, open_project
 from orchestrator.cli.place import store_of
 from orchestrator.errors import MachineError, UsageError
@@ -60,7 +60,8 @@ def run_export(arguments: argparse.Namespace) -> int:
         content = {"objects": len(closure.objects), "blobs": len(closure.blobs), "records": len(closure.records)}
         print_document("store", {"what": "export", "name": closure.name, "file": str(target), "bytes": size, **content})
     else:
-        held = f"{len(closure.objects)} objects" + (f", {len(closure.blobs)} blobs" if closure.blobs else "")
+        blobs = f", {count_text(len(closure.blobs), 'blob')}" if closure.blobs else ""
+        held = count_text(len(closure.objects), "object") + blobs
         print(f"wrote {target}: {closure.name}, {held}, {bytes_text(size)}")
     return 0
 
@@ -86,9 +87,11 @@ def run_import(arguments: argparse.Namespace) -> int:
         images = [image.name for image in done.images]
         print_document("store", {"what": "import", "name": done.name, "goals": goals, "images": images, **counts})
         return 0
-    came = f"{done.objects} objects came" + (f", {done.blobs} blobs" if done.blobs else "")
+    blobs = f", {count_text(done.blobs, 'blob')}" if done.blobs else ""
+    came = f"{count_text(done.objects, 'object')} came{blobs}"
     there = done.objects_there + done.blobs_there
-    print(f"imported {done.kind} {done.name}: {came}{f', {there} were there' if there else ''}")
+    already = f", {there} {'was' if there == 1 else 'were'} there" if there else ""
+    print(f"imported {done.kind} {done.name}: {came}{already}")
     command = f"orch {'image' if done.kind == 'image' else 'build'} {done.name}"
     print(f"{command} has nothing left to do, where its recipes are the same")
     return 0

@@ -51,7 +51,9 @@ def harmless(text: str) -> str:
 def render(error: OrchError, *, tail: int | None = None) -> str:
     """The error as lines of text: the fact, then where, why and the next thing to do. `tail` is how many lines of a log
     are shown at most."""
-    lines = [error.what if isinstance(error, Interrupted) else f"error: {error.what}"]
+    if isinstance(error, Interrupted):  # its hint is the command that was given
+        return harmless(f"{error.what}; to go on: {error.hint}" if error.hint else error.what)
+    lines = [f"error: {error.what}"]
     last: tuple[str, ...] = getattr(error, "tail", ())
     last = last[-tail:] if tail is not None else last
     first: str = getattr(error, "first_error", "")

@@ -1,7 +1,7 @@
 """What could stand next on a command line: for the scripts that `orch completions` prints, on every press of a key.
 
 So it answers from the parsers, from names of directories and, for `--set NAME.`, from the one recipe that is meant. It
-imports no validator, opens no store, and says nothing at all where something is wrong.
+imports no validator, reads no more of a store than its pins, and says nothing at all where something is wrong.
 """
 
 # pathlib takes longer to import than the answer
@@ -17,6 +17,9 @@ from typing import Any
 
 Found = Iterator[tuple[str, str]]  # a word, and a few words about it
 
+# Anything else would be typed into a shell as it stands, and mean something there.
+_WORD = re.compile(r"[A-Za-z0-9+._:@%,/=-]+")
+_NAME = re.compile(r"[a-z0-9][a-z0-9+._-]*")  # as a recipe must be called
 _NAMES = {"GOAL", "NAME", "NODE", "IMAGE"}  # what arguments are called that name a recipe or an image
 _OF_IMAGES = ("image",)  # verbs whose NAME is an image's
 _OF_RECIPES = ("build", "plan", "show")  # and a recipe's; that of all others is either
@@ -28,9 +31,9 @@ def complete(line: str) -> Iterator[str]:
     current = words[-1]
     seen = set()
     for word, text in _candidates(words[1:]):
-        if word.startswith(current) and word not in seen:
+        if word.startswith(current) and word not in seen and _WORD.fullmatch(word):
             seen.add(word)
-            yield f"{word}\t{text}" if text else word
+            yield f"{word}\t{' '.join(text.split())}" if text else word
 
 
 def _words(line: str) -> list[str]:
@@ -117,6 +120,8 @@ def _values(action: argparse.Action, verb: str, current: str) -> Found:
         yield from ((str(choice), "") for choice in action.choices)
     elif action.dest == "settings":
         yield from _settings(current)
+    elif verb == "unpin":
+        yield from ((label.partition(" ")[0], "pinned") for label in _pins())
     elif kinds := _NAMES & set(re.split(r"[|_]", str(action.metavar))):
         if verb not in _OF_IMAGES and kinds != {"IMAGE"}:
             yield from ((name, "recipe") for name in _directories("recipes") if name != "images")
@@ -168,7 +173,22 @@ def _directories(place: str) -> list[str]:
     if not os.path.isdir(os.path.join(_root(), place)):
         return []
     with os.scandir(os.path.join(_root(), place)) as entries:
-        return sorted(entry.name for entry in entries if entry.name[0] not in "._" and entry.is_dir())
+        return sorted(entry.name for entry in entries if _NAME.fullmatch(entry.name) and entry.is_dir())
+
+
+def _pins() -> list[str]:
+    """What is pinned in the store that is meant without --store."""
+    import json
+
+    place = os.environ.get("ORCH_STORE")
+    place = place or os.path.join(_root(), str(_toml("orch.toml").get("store", {}).get("path", "store")))
+    labels = []
+    with os.scandir(os.path.join(place, "roots")) as entries:
+        for entry in entries:
+            if entry.name.startswith("pin-"):
+                with open(entry.path, encoding="utf-8") as record:
+                    labels.append(str(json.loads(record.readline())["pin"]))
+    return sorted(labels)
 
 
 def _toml(file: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from orchestrator.cli.numbers import bytes_text
+from orchestrator.cli.numbers import bytes_text, count_text
 from orchestrator.cli.opening import add_place_arguments, add_set_argument, open_project
 from orchestrator.errors import MachineError, UsageError
 
@@ -69,6 +69,6 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         import sys
 
-        print(f"{files} files, {bytes_text(size)}", file=sys.stderr)
+        print(f"{count_text(files, 'file')}, {bytes_text(size)}", file=sys.stderr)
         print(target)
     return 0

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.diff import made_image
-from orchestrator.cli.numbers import bytes_text
+from orchestrator.cli.numbers import bytes_text, count_text
 from orchestrator.cli.opening import add_place_arguments, open_project
 from orchestrator.errors import AnswerIsNo
 
@@ -143,7 +143,7 @@ def _show_component(layout: Layout, record: ImageRecord, one: ComponentFields, f
     from orchestrator.image.search import files_of, layer_of
 
     entries = files_of(layout, record, one)
-    print(f"{one.name} {one.version}: {len(entries)} files, {bytes_text(one.unpacked)}")
+    print(f"{one.name} {one.version}: {count_text(len(entries), 'file')}, {bytes_text(one.unpacked)}")
     _show_layer(layer_of(record, one.name))
     _show_origin(one)
     for entry in entries if files else ():

@@ -56,9 +56,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Draw; where a file is written its path goes to stdout."""
-    picture = _picture(open_project(arguments), arguments)
     out: Path | None = arguments.out
-    form = arguments.format or (_SUFFIXES.get(out.suffix, "tree") if out is not None else "tree")
+    form = arguments.format or (_format_of(out) if out is not None else "tree")
+    picture = _picture(open_project(arguments), arguments)
     if out is not None:
         from orchestrator.cli.written import write_whole
 
@@ -72,6 +72,20 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         sys.stdout.write(_drawn(picture, form, arguments.depth))
     return 0
+
+
+def _format_of(out: Path) -> str:
+    """The format that a file's name says. Raise UsageError if it says one that is not known."""
+    if out.suffix in ("", ".txt"):
+        return "tree"
+    if out.suffix not in _SUFFIXES:
+        raise UsageError(
+            f"no format of {out.suffix} files is known",
+            where=str(out),
+            why=f"known are {', '.join(_SUFFIXES)} and, for a tree, .txt",
+            hint="--format FORMAT writes that one into a file of any name; dot -Tpdf makes a PDF of --format dot",
+        )
+    return _SUFFIXES[out.suffix]
 
 
 def _picture(opened: Opened, arguments: argparse.Namespace) -> Picture:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from orchestrator.store import BuildRecord, Layout, StepRecord
 
 _SHOWN = 20
-_JUDGED = 50  # runs that are looked at for the accuracy of estimates
 _GOALS = 3  # goals of a run that its line names
 _SHORT = 6  # characters of an id that the list shows
 _ID = re.compile(r"(?:[0-9]{8}T[0-9]{6}Z-)?[0-9a-f]{6}")
@@ -56,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         _refuse_unknown(opened, arguments.what)
     from orchestrator.build.accuracy import accuracy
 
-    judged = accuracy(islice(recent_builds(layout), _JUDGED))
+    judged = accuracy(recent_builds(layout))
     if arguments.json:
         from orchestrator.cli.document import print_document
 
@@ -74,10 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _refuse_unknown(opened: Opened, name: str) -> None:
     """Raise UsageError unless there is a recipe or an image of this name."""
-    from orchestrator.recipe import load_images
-
-    if name not in load_images(opened.project).names:
-        opened.refuse_unknown(name)
+    opened.refuse_unknown(name, or_image=True)
 
 
 def _cells(build: BuildRecord) -> tuple[str, ...]:

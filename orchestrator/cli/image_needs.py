@@ -62,7 +62,7 @@ def dry_run(
         _absent_base(image, layout),
     )
     forecast = estimate(plan, layout, jobs, cores=arguments.cores, image=image.name)
-    show_plan(graph, plan, forecast, as_json=arguments.json, verb="image", base=base)
+    show_plan(graph, plan, forecast, as_json=arguments.json, verb="image", image=image.name, base=base)
     if not arguments.json:
         fetch, trees, layers = needed_bytes(plan)
         free = _free(layout)

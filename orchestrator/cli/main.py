@@ -120,6 +120,7 @@ def run(arguments: list[str]) -> int:
 
 def exit_status(arguments: list[str]) -> int:
     """Run one command line, print what went wrong if something did, and return the exit status."""
+    import shlex
     import signal
 
     from orchestrator.cli.complaint import Interrupted, complain, render
@@ -136,7 +137,8 @@ def exit_status(arguments: list[str]) -> int:
     except OrchError as found:
         error = found
     except KeyboardInterrupt:
-        error = Interrupted("interrupted; what was finished is kept")
+        again = shlex.join(["orch", *arguments]) if arguments[:1] in (["build"], ["image"]) else ""
+        error = Interrupted("interrupted; what was finished is kept", hint=again)
         error.exit_status = 128 + (_ended_by[0] if _ended_by else signal.SIGINT)
     except BrokenPipeError:
         raise

@@ -136,13 +136,19 @@ class Opened:
 
         parse_settings(settings, self.recipes, self.project.options)
 
-    def refuse_unknown(self, name: str) -> None:
-        """Raise UsageError unless there is a recipe of this name."""
+    def refuse_unknown(self, name: str, *, or_image: bool = False) -> None:
+        """Raise UsageError unless there is a recipe of this name, or, where they are meant too, an image."""
         from orchestrator.recipe.parse import suggestion
 
         if name not in self.recipes:
             from orchestrator.recipe import load_images
 
+            if or_image:
+                images = load_images(self.project).names
+                if name in images:
+                    return
+                hint = suggestion(name, (*self.recipes, *images), label="recipes and images")
+                raise UsageError(f"there is no recipe or image {name!r}", hint=hint)
             hint = suggestion(name, self.recipes, label="recipes")
             if name in load_images(self.project).names:
                 hint = (
@@ -235,11 +241,13 @@ def _directory(text: str) -> Path:
 
 
 def positive(text: str) -> int:
-    """An argparse type: a whole number of at least one."""
+    """An argparse type: a whole number from 1 to a million."""
     try:
         value = int(text)
     except ValueError:
         value = 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
+    if value > 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than 1000000")
     return value

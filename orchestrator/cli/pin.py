@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from orchestrator.cli.numbers import count_text
 from orchestrator.cli.opening import add_place_arguments, add_set_argument, open_project
 from orchestrator.errors import UsageError
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchestrator.cli.opening import Opened
+    from orchestrator.digest import Digest
     from orchestrator.store import Layout
 
 EPILOG = """\
@@ -53,7 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
 
         print_document("pin", {"pin": label, "objects": objects, "blobs": blobs})
     else:
-        print(f"pinned {label}: {len(objects)} objects{f', {len(blobs)} blobs' if blobs else ''}")
+        more = f", {count_text(len(blobs), 'blob')}" if blobs else ""
+        print(f"pinned {label}: {count_text(len(objects), 'object')}{more}")
     return 0
 
 
@@ -61,7 +64,7 @@ def _contents(
     opened: Opened, layout: Layout, arguments: argparse.Namespace
 ) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """The objects and blobs of what is asked for, by hex. Raise UsageError if it is not made."""
-    from orchestrator.graph.closure import closure_key
+    from orchestrator.graph.closure import closure_key, runtime_closure
     from orchestrator.graph.keys import derivation_keys
     from orchestrator.recipe import load_images
     from orchestrator.store import has_object, holding, latest_image, read_goal
@@ -75,8 +78,27 @@ def _contents(
                 raise UsageError(f"the image {name} is not made", hint=f"orch image {name}")
             return image_contents(image)
         graph = opened.graph([name], arguments.settings)
-        goal = read_goal(layout, closure_key(graph, name, derivation_keys(graph)))
-        if goal is None or not all(has_object(layout, item.digest) for item in goal.closure):
+        keys = derivation_keys(graph)
+        goal = read_goal(layout, closure_key(graph, name, keys))
+        found = (
+            {item.name: item.digest for item in goal.closure}
+            if goal is not None
+            else _made_for_others(layout, {one: keys[one] for one in runtime_closure(graph, [name])})
+        )
+        if not found or not all(has_object(layout, digest) for digest in found.values()):
             again = " ".join(["orch build", name, *(f"--set {text}" for text in arguments.settings)])
             raise UsageError(f"{name} is not built as it is asked for", hint=again)
-        return {item.digest.hex: item.name for item in goal.closure}, {}
+        return {digest.hex: one for one, digest in found.items()}, {}
+
+
+def _made_for_others(layout: Layout, keys: Mapping[str, Digest]) -> Mapping[str, Digest]:
+    """The outputs of these derivations, built for another goal; none if one of them was never built."""
+    from orchestrator.store import read_realisation
+
+    found = {}
+    for name, key in keys.items():
+        made = read_realisation(layout, key)
+        if made is None or made.output is None:
+            return {}
+        found[name] = made.output
+    return found

@@ -105,9 +105,10 @@ def _document(graph: Graph, plan: Plan, forecast: Estimate, base: str | None) ->
 
 
 def show_plan(
-    graph: Graph, plan: Plan, forecast: Estimate, *, as_json: bool, verb: str, base: str | None = None
+    graph: Graph, plan: Plan, forecast: Estimate, *, as_json: bool, verb: str, image: str = "", base: str | None = None
 ) -> None:
-    """Print a plan on stdout. `base` names an image that is fetched too; nobody knows its size yet."""
+    """Print a plan on stdout, of the goals or of the named image. `base` names an image that is fetched too; nobody
+    knows its size yet."""
     if as_json:
         from orchestrator.cli.document import print_document
 
@@ -116,9 +117,13 @@ def show_plan(
     settings = " ".join(f"{name}={value}" for name, value in graph.options)
     time_text = forecast.text()
     judged = f" ({forecast.accuracy.text})" if forecast.accuracy is not None and time_text else ""
-    print(f"{', '.join(graph.goals)}{f' ({settings})' if settings else ''}: {headline(plan, time_text)}{judged}")
+    what = f"image {image} of " if image else ""
+    print(f"{what}{', '.join(graph.goals)}{f' ({settings})' if settings else ''}: {headline(plan, time_text)}{judged}")
     if base is not None:
         print(f"  fetch   {base}  the base image; its registry knows how big it is")
+    from orchestrator.build.plan import short_reason
+
+    asked = image or next(iter(graph.goals), "GOAL")
     expected = forecast.steps()
     times = [rough_text(expected[step.name]) if step.name in expected else "" for step in plan.steps]
     label_width = max((len(step.node.label) for step in plan.steps), default=0)
@@ -128,7 +133,7 @@ def show_plan(
     for step, took in zip(plan.steps, times, strict=True):
         action = f"{step.action}?" if step.maybe else step.action
         what = f"{action:<{action_width}} {step.node.label:<{label_width}}  {step.node.origin:<6}"
-        print(f"  {what}  {took:>{time_width}}{gap}{step.reason}".rstrip())
+        print(f"  {what}  {took:>{time_width}}{gap}{short_reason(step.reason, asked)}".rstrip())
     for goal, digest in plan.done:
         dirty = "  dirty" if graph[goal].origin == "dirty" else ""
         print(f"  done    {graph[goal].label}{dirty}  {digest}")

@@ -72,7 +72,7 @@ def _find(opened: Opened, layout: Layout, what: str | None) -> tuple[BuildRecord
         return build, image
     if build is None:
         if what is not None:
-            opened.refuse_unknown(what)
+            opened.refuse_unknown(what, or_image=True)
         raise UsageError(
             f"no run of {what} is recorded" if what is not None else "no run is recorded",
             where=str(layout.builds),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from orchestrator.cli import closure_carry
-from orchestrator.cli.numbers import bytes_text
+from orchestrator.cli.numbers import bytes_text, count_text
 from orchestrator.cli.opening import add_place_arguments
 from orchestrator.cli.place import store_of
 
@@ -51,7 +51,8 @@ def optimise(arguments: argparse.Namespace) -> int:
         print_document("store", content | {"skipped": list(done.skipped)})
         return 0
     verb = "would be linked, which would save" if arguments.dry_run else "linked, which saved"
-    print(f"{done.files} files {verb} {bytes_text(done.bytes)}")
+    print(f"{count_text(done.files, 'file')} {verb} {bytes_text(done.bytes)}")
     if done.skipped:
-        print(f"{len(done.skipped)} objects are in use and were left for the next time")
+        are = "is" if len(done.skipped) == 1 else "are"
+        print(f"{count_text(len(done.skipped), 'object')} {are} in use, left for the next time")
     return 0

@@ -47,7 +47,7 @@ class Saved:
     names: tuple[str, ...] = ()
     seconds: float = 0.0  # what they took when they were run
     unknown: int = 0  # how many of them nobody knows the time of
-    checks: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()  # those not run, or perhaps not, since they had passed with the same bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,10 +161,16 @@ def against(told: Answer, opened: Opened, past: Past) -> Answer:
 
     found = causes(past.side, told.side, told.graph)
     since = told.finished if told.done else past.finished
-    newer = tuple(_newer(opened, told.graph, found, since).items())
+    # What is done is done with the files as they are: also what moved before may have been edited since, in vain.
+    edited = {one.name for one in (*found.nodes, *found.checks)} if not told.done else set()
+    newer = tuple(_newer(opened, told.graph, edited, since).items())
     moved = {one.name for one in found.nodes if one.kind != "runtime"}
     lost = tuple((name, reason) for name, reason in told.reasons.items() if name not in moved)
-    return replace(told, past=past, found=found, newer=newer, lost=lost)
+    saved = told.saved
+    if told.done and told.recorded:
+        spared = [one.name for one in found.checks if not one.changes and one.name not in told.check]
+        saved = replace(saved, checks=tuple(spared))
+    return replace(told, past=past, found=found, newer=newer, lost=lost, saved=saved)
 
 
 def coming(told: Answer, plan: Plan, layout: Layout) -> Answer:
@@ -242,9 +248,8 @@ def _spelt_out(opened: Opened, options: tuple[tuple[str, str], ...]) -> dict[str
     return {name: value for name, value in options if defaults.get(name) != value}
 
 
-def _newer(opened: Opened, graph: Graph, found: Causes, since: float) -> dict[str, str]:
+def _newer(opened: Opened, graph: Graph, moved: set[str], since: float) -> dict[str, str]:
     """Recipes that did not move though a file of theirs is newer than `since`, with that file."""
-    moved = {one.name for one in (*found.nodes, *found.checks)}
     newer: dict[str, str] = {}
     for node in graph.nodes if since else ():
         if node.name in moved or node.name not in opened.recipes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.cli.numbers import seconds_text
 from orchestrator.cli.why_data import IN_NO_KEY, find
-from orchestrator.graph.causes import grouped
+from orchestrator.graph.causes import NOT_ASKED, grouped
 
 if TYPE_CHECKING:
     from orchestrator.cli.why import Answer, Saved
@@ -67,7 +67,8 @@ def answer_lines(told: Answer) -> Iterator[str]:
     yield from _not_copied(told)
     if told.newer:
         files = [file for _, file in told.newer]
-        yield f"not rebuilt, though newer than that: {some_names(name for name, _ in told.newer)}"
+        when = "the last build" if told.done else "that"
+        yield f"not rebuilt, though newer than {when}: {some_names(name for name, _ in told.newer)}"
         yield f"  what changed in {some_names(files)} is in no key: {IN_NO_KEY}"
 
 
@@ -90,11 +91,23 @@ def _head(told: Answer) -> Iterator[str]:
     if told.key == past.key:
         yield f"{told.name}: nothing changed since its last success, {text}, but not all of it is there:"
     elif told.same_options:
-        todo = verb if told.image or told.build or told.saved.names else "checked"
-        yield f"{told.name}: to be {todo} again; since its last success, {text}:"
+        yield f"{told.name}: {_todo(told)}; since its last success, {text}:"
     else:
         yield f"{told.name}: never {verb} with {_options(told.options)}; nearest success: with {_options(past.options)}"
         yield f"since that one, {text}:"
+
+
+def _todo(told: Answer) -> str:
+    """What is to come, as far as it is certain: most may be cut off."""
+    if told.image:
+        return "to be made again"
+    if told.name in told.build:
+        return "to be built again"
+    if told.name in told.saved.names:
+        return "perhaps to be built again"
+    if told.build or told.saved.names:
+        return "to be built again in part"
+    return "to be checked again" if told.check or not told.saved.checks else "perhaps to be checked again"
 
 
 def _dated(told: Answer, past: Past) -> Iterator[str]:
@@ -147,14 +160,22 @@ def _unknown(told: Answer) -> Iterator[str]:
         yield f"unknown: whether checks or the runtime environment{goals} changed: no record says what they were"
 
 
+def _spared(told: Answer, check: Moved) -> bool:
+    """Whether a check did not run because of what moved: it was cut off, or ran only for a change of its own."""
+    return told.done and (check.name in told.saved.checks or set(check.because) <= set(told.same_bytes))
+
+
 def _checks(told: Answer) -> Iterator[str]:
     found = told.found
     assert found is not None
+    left = [one.name for one in found.checks if any(NOT_ASKED in change.texts for change in one.changes)]
     for one in found.checks:
-        if one.changes:
+        if one.changes and one.name not in left:
             yield f"check of {one.name} changed:"
             yield from _change_lines(one.changes)
-    for because, names in grouped(found.checks).items():
+    if left:
+        yield f"check of {some_names(left)}: {NOT_ASKED}"
+    for because, names in grouped(one for one in found.checks if not _spared(told, one)).items():
         yield f"check of {some_names(names)}: because of {some_names(because)}"
 
 
@@ -169,6 +190,8 @@ def _steps(told: Answer) -> Iterator[str]:
             yield f"built then: {some_names(told.build)}{same}"
         if saved.names:
             yield f"cut off then: {some_names(saved.names)}: their inputs came out the same; that saved {_time(saved)}"
+        if saved.checks:
+            yield f"checks cut off then: {some_names(saved.checks)}: they had passed with the same bytes before"
         return
     for reason in dict.fromkeys(reason for _, reason in told.lost):
         yield f"{some_names(name for name, why in told.lost if why == reason)}: {reason}"
@@ -211,10 +234,14 @@ def node_lines(told: Answer, name: str) -> Iterator[str]:
         yield f"{label}: unknown: that record is of an older orch, which did not keep what each part was made of"
         return
     yield from _node_reason(told, name, label, node)
+    if node is not None and name in dict(told.newer):
+        yield f"{dict(told.newer)[name]} is newer than that build; what changed in it is in no key: {IN_NO_KEY}"
     yield from (f"it was not substituted: {why}" for one, why in told.not_copied if one == name)
     if check is not None:
         yield from (f"its check: {line.strip()}" for line in _change_lines(check.changes))
-        if check.because:
+        if told.done and name in told.saved.checks:
+            yield "its check was cut off: it had passed with the same bytes before"
+        elif check.because and not _spared(told, check):
             yield f"its check: because of {some_names(check.because)}"
     if name in told.saved.names:
         yield (

@@ -15,12 +15,13 @@ from orchestrator.graph.derivation import Graph
 from orchestrator.graph.explain import Change, changes
 from orchestrator.graph.keys import derivation_document
 
-__all__ = ["Causes", "Kind", "Moved", "Side", "causes", "grouped", "side_of"]
+__all__ = ["NOT_ASKED", "Causes", "Kind", "Moved", "Side", "causes", "grouped", "side_of"]
 
 # changed: a change of its own; inputs: only through others; runtime: its key is the same, what it runs with is not;
 # check: its check moved or sees what did; new, gone: in one of the two only; unknown: the record before is missing.
 Kind = Literal["changed", "inputs", "runtime", "check", "new", "gone", "unknown"]
 CAUSES = ("changed", "runtime", "unknown")
+NOT_ASKED = "no longer among this goal's checks"  # of a node that has left what the goal runs with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,13 +230,19 @@ def _checks(old: Side, new: Side, graph: Graph, moved: Mapping[str, Moved]) -> I
     """The checks that are not what they were, or that see what moved."""
     was: dict[str, Any] = {}
     now: dict[str, Any] = {}
+    there: set[str] = set()
     for goal, closure in new.closures.items():
         now |= closure["checks"]
+        there |= set(closure["nodes"])
         before = old.closures.get(goal, {})
         if "checks" in before:
             was |= {name: before["checks"].get(name) for name in before["nodes"]}
     for name in (node.name for node in graph.nodes if node.name in {*was, *now}):
-        own = tuple(_check_changes(was[name], now.get(name))) if name in was else ()
+        own: tuple[Change, ...] = ()
+        if was.get(name) is not None and name not in there:
+            own = (Change(field="check", texts=(NOT_ASKED,)),)
+        elif name in was:
+            own = tuple(_check_changes(was[name], now.get(name)))
         seen = _roots(check_mounts(graph, graph[name]), moved) if name in now else ()
         # What is unknown may be as it was: no reason to say that a check moved.
         because = tuple(one for one in seen if moved[one].kind != "unknown")

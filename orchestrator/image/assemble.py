@@ -275,7 +275,8 @@ def _labels(assembly: Assembly, view: View) -> dict[str, str]:
             labels[f"orch.component.{name}"] = f"{component.version} {component.origin} {component.key}"
     if dirty := [component.name for component in view.components if component.origin == "dirty"]:
         labels["orch.dirty"] = " ".join(dirty)
-    return labels | document.config.labels
+    own = {name: value for name, value in labels.items() if name.startswith("orch.")}
+    return labels | document.config.labels | own
 
 
 def _documents(

@@ -26,6 +26,7 @@ class Relay:
     """The helper `argv`, which is given the number of its socket and then `arguments`. For one thread at a time."""
 
     def __init__(self, argv: Sequence[str], arguments: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> None:
+        self._gone = False
         self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with other:
             try:
@@ -77,9 +78,16 @@ class Relay:
         try:
             if kill:
                 self._socket.send(b"kill")
-            return int(self._socket.recv(16) or _KILLED)
+            said = self._socket.recv(16)
         except (BrokenPipeError, ConnectionResetError):
-            return _KILLED
+            said = b""
+        self._gone = self._gone or not said
+        return int(said or _KILLED)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the helper is gone: it carries out nothing more."""
+        return self._gone or self._process.poll() is not None
 
     def close(self) -> None:
         """End the helper and what it runs."""

@@ -92,20 +92,27 @@ class Workplace:
     @contextmanager
     def launcher(self, limits: Limits) -> Iterator[Launcher]:
         """What starts a run, in control groups; a later run may have the same, unless something went wrong in it."""
-        with self._lock:
-            free = self._launchers.setdefault(limits, [])
-            one = free.pop() if free else None
-        one = one or Launcher(limits, self.folder)
+        free = self._launchers.setdefault(limits, [])
+        one = self._free_one(free) or Launcher(limits, self.folder)
         well = False
         try:
             yield one
-            well = not one.cage.out_of_memory()
+            well = not one.cage.out_of_memory() and not one.relay.ended
         finally:
             if well:
                 with self._lock:
                     free.append(one)
             else:
                 one.close()
+
+    def _free_one(self, free: list[Launcher]) -> Launcher | None:
+        """One that waits for a run; those that somebody has killed meanwhile are put away."""
+        while True:
+            with self._lock:
+                one = free.pop() if free else None
+            if one is None or not one.relay.ended:
+                return one
+            one.close()
 
 
 class Launcher:

@@ -82,6 +82,8 @@ def push(layout: Layout, directory: Path, made: Realisation, key: SecretKey, *, 
     built = build_record(layout, made)
     if built is None:
         return Pushed(made.name, "unknown")
+    if built.origin == "dirty":
+        return Pushed(made.name, "dirty")
     before = [_entry(directory, one, key) for one in (made.key, built.key)]
     if any(entry is not None and entry.output != made.output for entry in before):
         return Pushed(made.name, "other")

@@ -127,6 +127,17 @@ def test_tokens_of_a_build_that_fails_are_not_lost(maker: Project) -> None:
     assert not [path for path in (maker.store / "failed").rglob("*") if path.is_fifo()]
 
 
+def test_a_build_cannot_lead_orch_out_of_its_directory(maker: Project, tmp_path: Path) -> None:
+    host = tmp_path / "host"
+    host.mkdir()
+    for name in ("cores-free", "cores-back"):
+        (host / name).write_text("precious")
+    makes(maker, "link", 1, command=f"share-cores make; mv /build/.orch /build/x; ln -s {host} /build/.orch")
+    makes(maker, "folder", 1, command="share-cores make; rm .orch/cores-free; mkdir .orch/cores-free")
+    maker.done("build", "link", "folder")
+    assert sorted(path.name for path in host.iterdir()) == ["cores-back", "cores-free"]
+
+
 def test_the_same_bytes_with_and_without_a_jobserver(maker: Project) -> None:
     makes(maker, "same", 3)
     maker.done("build", "same")

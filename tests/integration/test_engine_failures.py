@@ -90,7 +90,9 @@ def test_a_failed_check_is_no_goal_and_is_run_again(project: Project) -> None:
     assert result.out == ""
     assert "error: checking doubtful 1.0 failed" in result.err
     assert "orch log doubtful --check" in result.err
-    assert project.done("log", "doubtful", "--check").out == "looking\n"
+    last = "script line 2: grep other /opt/doubtful/file"
+    assert project.done("log", "doubtful", "--check").out == f"looking\n==> failed: {last}\n"
+    assert f"why:   exit status 1; {last}" in result.err
     assert len(list((project.store / "goals").glob("*.json"))) == goals
     assert not (project.root / "result").is_symlink()
     again = project.orch("build", "doubtful", "--json")

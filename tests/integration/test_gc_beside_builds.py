@@ -116,6 +116,14 @@ def test_a_pin_by_name(project: Project) -> None:
     assert "lib" in {one["name"] for one in project.done("gc", "--json").document["removed"]}
 
 
+def test_a_pin_of_what_was_built_for_another_goal(project: Project) -> None:
+    project.simple("lib", 'mkdir -p "$OUT/opt"; echo lib > "$OUT/opt/lib"')
+    project.simple("app", 'mkdir -p "$OUT/opt"; echo app > "$OUT/opt/app"', build=("lib",))
+    project.done("build", "app")
+    document = project.done("pin", "lib", "--json").document
+    assert "lib" in document["objects"].values()
+
+
 def test_a_root_that_is_dropped_keeps_nothing(project: Project) -> None:
     project.simple("lib", 'mkdir -p "$OUT/opt"; echo lib > "$OUT/opt/lib"')
     for text in ("one", "two"):

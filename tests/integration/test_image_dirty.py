@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from image_project import BASE, IMAGE, made, make_wheel, write_base, write_image
-from projects import Project, copy_store, empty_project, unlock
+from projects import NOTHING, Project, copy_store, empty_project, unlock
 
 from orchestrator.errors import UsageError
 from orchestrator.image.push import push
@@ -87,3 +87,60 @@ def test_a_dirty_image(project: Project, tmp_path: Path) -> None:
     assert before is not None
     assert after is not None
     assert after.manifest != before.manifest
+
+
+def test_an_image_cannot_hide_that_it_is_dirty(project: Project, tmp_path: Path) -> None:
+    file = project.root / "recipes/images" / IMAGE / "image.toml"
+    file.write_text(file.read_text() + '\n[config.labels]\n"orch.dirty" = "nothing"\n"team.name" = "ours"\n')
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "text").write_text("edited\n")
+    found = labels(project, made(project, "--source", f"plain={own}")["config"])
+    assert (found["orch.dirty"], found["team.name"]) == ("plain", "ours")
+
+
+USER = f"""\
+name = "user"
+[inputs]
+build = ["{BASE}", "plain"]
+runtime = ["{BASE}"]
+[versions.1]
+origin = "source"
+[build]
+script = "mkdir -p $OUT/opt; cp /usr/share/plain/text $OUT/opt/user"
+"""
+
+
+def records_of_builds(project: Project, name: str) -> list[Path]:
+    files = [file for file in (project.store / "realisations").glob("*.json") if file.is_file()]
+    read = [(file, json.loads(file.read_text().splitlines()[0])) for file in files]
+    return [file for file, one in read if (one["name"], one["kind"]) == (name, "build")]
+
+
+def test_nothing_clean_comes_of_what_is_dirty_though_the_bytes_are_the_same(project: Project, tmp_path: Path) -> None:
+    project.write("user", USER)
+    project.done("build", BASE)
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "text").write_text("as released\n")
+    assert project.build("user", "--source", f"plain={own}").built == {"plain", "user"}
+    clean = project.build("user")
+    assert (clean.built, clean.same) == ({"plain", "user"}, frozenset())
+    assert project.build("user") == NOTHING
+    (record,) = records_of_builds(project, "user")
+    assert json.loads(record.read_text().splitlines()[0])["origin"] == "source"
+
+
+def test_what_was_made_again_with_something_dirty_is_not_pushed(project: Project, tmp_path: Path) -> None:
+    own, key = tmp_path / "own", tmp_path / "k"
+    own.mkdir()
+    (own / "text").write_text("as released\n")
+    project.write("user", USER)
+    project.done("build", "user")
+    (record,) = records_of_builds(project, "user")
+    record.unlink()
+    assert project.build("user", "--source", f"plain={own}").built == {"plain", "user"}
+    project.done("cache", "keygen", "k", str(key))
+    words = ("cache", "push", str(tmp_path / "cache"), "user", "--key", str(key), "--json")
+    outcomes = {one["name"]: one["outcome"] for one in project.orch(*words).document["pushed"]}
+    assert (outcomes["user"], outcomes["plain"]) == ("dirty", "pushed")

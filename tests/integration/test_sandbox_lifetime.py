@@ -16,6 +16,7 @@ from sandbox_box import CALLERS, Box, box, mounts, processes_with
 from orchestrator.errors import MachineError
 from orchestrator.sandbox.runtime import Stopped, run
 from orchestrator.sandbox.spec import Limits, Spec
+from orchestrator.sandbox.workplace import workplace
 
 pytestmark = pytest.mark.integration
 
@@ -226,3 +227,17 @@ def test_killed_from_outside_is_the_machines_failure(caller: Box, marker: str) -
             on_line=end,
         )
     assert gone(marker)
+
+
+def test_a_launcher_killed_while_it_waits_is_replaced(caller: Box) -> None:
+    spec = Spec(lowers=(caller.lower,), binds=tuple(caller.binds), command=("/bin/bash", "-c", "exit 3"), directory="/")
+    with workplace(caller.top / "shared") as place:
+        pids = []
+        for _ in range(3):
+            outcome = run(spec, work=place, log=io.BytesIO(), on_line=print)
+            assert outcome.status == 3
+            with place.launcher(spec.limits) as launcher:
+                pids.append(launcher.relay._process.pid)
+            os.kill(pids[-1], signal.SIGKILL)
+            os.waitid(os.P_PID, pids[-1], os.WEXITED | os.WNOWAIT)
+        assert len(set(pids)) == 3

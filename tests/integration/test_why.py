@@ -67,6 +67,9 @@ def test_a_line_of_a_script_is_shown_and_what_it_reaches_is_folded_and_cut_off(s
     assert stack.build("consumer").same == {"fabric", "consumer"}
     last = why(stack, "consumer")
     assert set(last["run"]["cut_off"]) == {"fabric", "consumer"}
+    assert set(last["run"]["checks_cut_off"]) == {"fabric", "consumer"}
+    assert "check of" not in stack.done("why", "consumer").out
+    assert "its check was cut off" in stack.done("why", "consumer", "fabric").out
     assert last["run"]["saved_seconds"] > 0
     assert last["run"]["saved_unknown"] == 0
     assert "cut off then: fabric, consumer: their inputs came out the same" in stack.done("why", "consumer").out
@@ -91,6 +94,16 @@ def test_only_what_a_goal_runs_with_or_is_checked_by(stack: Project) -> None:
     assert causes(found) == {"cuda": ["runtime input hwloc added"]}
     assert [one["name"] for one in found["moved"] if one["kind"] == "new"] == ["hwloc"]
     assert folded(found) == {"fabric": ["cuda"]}
+
+
+def test_a_plan_is_certain_of_a_check_that_changed(stack: Project) -> None:
+    stack.edit("nixl", 'grep -F "nixl $version"', 'grep -qF "nixl $version"')
+    (only,) = [step for step in stack.done("plan", "nixl", "--json").document["steps"] if step["action"] != "reuse"]
+    assert (only["action"], only["maybe"], only["reason"]) == ("check", False, "check script line 1 changed")
+    stack.edit("cuda", "mkdir -p", "mkdir  -p")
+    steps = stack.done("plan", "nixl", "--json").document["steps"]
+    assert ("check", "nixl", False) in {(step["action"], step["name"], step["maybe"]) for step in steps}
+    assert stack.build("nixl").checked == {"nixl"}
 
 
 def test_not_rebuilt_because(stack: Project) -> None:

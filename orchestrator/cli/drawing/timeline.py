@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.cli.drawing.svg import clean
-from orchestrator.cli.numbers import seconds_text
+from orchestrator.cli.numbers import count_text, seconds_text
 
 WIDE, NARROW = 1080.0, 350.0  # pixels, of a picture for a screen and of one for a phone
 _ROW = 26.0
@@ -75,7 +75,7 @@ def timeline_svg(bars: Sequence[Bar], total: float, critical: Sequence[str], wid
     parts = [
         f'<svg class="timeline" width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}" '
         f'style="min-width:{0.7 * width:.0f}px" role="img">'
-        f"<title>{clean(f'{len(bars)} steps in {seconds_text(total)}')}</title>",
+        f"<title>{count_text(len(bars), 'step')} in {clean(seconds_text(total))}</title>",
         *_axis(total, width, height),
     ]
     for row, lane in enumerate(rows):

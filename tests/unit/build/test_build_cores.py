@@ -205,6 +205,34 @@ def test_pipes_are_not_made_for_a_step_that_is_over(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_what_a_build_put_in_the_place_of_its_pipes_is_left_alone(tmp_path: Path) -> None:
+    """A link, followed by whoever removes the pipes, would have led to files of the host."""
+    host, scripts = tmp_path / "host", tmp_path / "build/.orch"
+    host.mkdir()
+    scripts.mkdir(parents=True)
+    for name in (TAKE, GIVE):
+        (host / name).write_text("precious")
+    tokens = Tokens(lambda _: None)
+    tokens.place(scripts)
+    scripts.rename(tmp_path / "build/moved")
+    scripts.symlink_to(host)
+    tokens.remove()
+    tokens.close()
+    assert sorted(path.name for path in host.iterdir()) == sorted([TAKE, GIVE])
+    assert not list((tmp_path / "build/moved").iterdir())
+
+
+def test_pipes_that_became_directories_do_not_fail_the_build(tmp_path: Path) -> None:
+    tokens = Tokens(lambda _: None)
+    tokens.place(tmp_path)
+    for name in (TAKE, GIVE):
+        (tmp_path / name).unlink()
+        (tmp_path / name).mkdir()
+    tokens.remove()
+    tokens.remove()
+    assert tokens.close() == 0
+
+
 # -- the script's side ------------------------------------------------------------------------------------------------
 
 

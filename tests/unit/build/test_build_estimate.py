@@ -224,7 +224,8 @@ def past(seconds: float, expected: float | None, ending: Ending = "done") -> Bui
         ([past(110, 100), past(90, 100), past(100, 100)], "estimates were within 15 % in the last 3 builds"),
         ([past(120, 100)] * 20, "estimates were within 20 % in the last 8 builds"),
         ([past(400, 100)], "the last build took 4.0 times its estimate"),
-        ([past(9, 9)] * 3 + [past(9, 36)], "the last 4 builds took 1.0 times their estimates (median), 0.2 at worst"),
+        ([past(9, 9)] * 3 + [past(9, 36)],
+         "the last 4 builds took as long as their estimates (median), 0.2 times as long at worst"),
     ],
 )  # fmt: skip
 def test_accuracy_in_words(runs: list[BuildRecord], text: str) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from orchestrator.build.plan import Plan, make_plan
+from orchestrator.build.plan import Plan, make_plan, short_reason
 from orchestrator.digest import Digest, blake3_bytes, key_of
-from orchestrator.graph.closure import check_mounts, closure_key
+from orchestrator.graph.closure import check_mounts, closure_document, closure_key
 from orchestrator.graph.derivation import Check, Graph, Node, Source
 from orchestrator.graph.keys import check_document, derivation_document, derivation_keys
 
@@ -23,6 +23,7 @@ class Store:
     goals: dict[Digest, Digest] = field(default_factory=dict)
     recent: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
     sources: set[str] = field(default_factory=set)
+    were_checked: list[Mapping[str, Any]] = field(default_factory=list)
 
     def output(self, key: Digest) -> Digest | None:
         return self.outputs.get(key)
@@ -38,6 +39,9 @@ class Store:
 
     def documents(self, name: str) -> list[Mapping[str, Any]]:
         return self.recent.get(name, [])
+
+    def goal_checks(self, goal: str, options: tuple[tuple[str, str], ...]) -> list[Mapping[str, Any]]:
+        return self.were_checked
 
     def source(self, source: Source) -> bool:
         return source.name in self.sources
@@ -58,6 +62,7 @@ class Store:
                 self.checks.add(key_of(check_document(graph, node, digests[node.name], others)))
         for goal in graph.goals:
             self.goals[closure_key(graph, goal, keys)] = digests[goal]
+            self.were_checked.insert(0, closure_document(graph, goal, keys)["checks"])
         return digests
 
 
@@ -150,6 +155,39 @@ def test_a_changed_check_is_that_check_alone() -> None:
     store.realise(GRAPH)
     plan = make_plan(changed("app", check=Check(script="run app harder")), store)
     assert steps(plan) == ["check app"]
+    assert reason(plan, "check app") == "check script line 1 changed"
+
+
+def test_a_changed_check_is_certain_whatever_the_bytes_turn_out_to_be() -> None:
+    store = Store()
+    store.realise(GRAPH)
+    both = changed("app", check=Check(script="run app harder"), script="make app twice")
+    plan = make_plan(both, store)
+    assert steps(plan) == ["build app", "check app"]
+    assert reason(plan, "check app") == "check script line 1 changed"
+    assert steps(make_plan(changed("app", script="make app twice"), store)) == ["build app", "check? app"]
+    plugged = changed("app", check=Check(script="run app", inputs=("plugin",)))
+    assert reason(make_plan(plugged, Store()), "check app") == "not checked yet"
+
+
+def test_a_check_that_was_taken_back_is_no_certain_one() -> None:
+    store = Store()
+    store.realise(GRAPH)
+    store.realise(changed("app", check=Check(script="run app harder")))
+    plan = make_plan(changed("app", script="make app twice"), store)
+    assert steps(plan) == ["build app", "check? app"]
+
+
+def test_of_a_long_reason_a_line_has_the_first() -> None:
+    wheels = [f"input wheel-{i} changed" for i in range(12)]
+    few = "; ".join(wheels[:4])
+    assert short_reason(few, "app") == few
+    assert short_reason("; ".join(wheels) + "; not substituted: it is dirty", "app") == (
+        "input wheel-0 changed; input wheel-1 changed; input wheel-2 changed; ... and 9 more: orch why app, or --json"
+        "; not substituted: it is dirty"
+    )
+    named = "if the bytes change of " + ", ".join(f"w{i}" for i in range(12))
+    assert short_reason(named, "app") == ("if the bytes change of w0, w1, w2, ... and 9 more: orch why app, or --json")
 
 
 def test_an_output_that_is_gone_is_that_one() -> None:

@@ -15,6 +15,9 @@ import pytest
 from cli_project import REPOSITORY, Cli
 from test_cli_startup import WORK, imported
 
+from orchestrator.store import open_store
+from orchestrator.store.keep import pin
+
 IMAGE = 'name = "demo"\nsummary = "s"\nversion = "1"\n'
 
 
@@ -63,6 +66,32 @@ def test_what_is_offered(cli: Cli, line: str, words: list[str]) -> None:
         assert set(words) <= set(found)  # others may come
     else:
         assert found == words
+
+
+def test_what_would_mean_something_to_a_shell_is_not_offered(cli: Cli) -> None:
+    for name in ("$(touch pwn)", "a;b", "Upper", "tab\tname", "line\nname"):
+        (cli.root / "recipes" / name).mkdir()
+        (cli.root / "recipes/images" / name).mkdir(parents=True)
+    cli.edit("recipes/lib/recipe.toml", "[versions.", '[versions."$(touch pwn)"]\n[versions.')
+    assert offered(cli, "orch build ") == ["app", "base", "lib", "tool"]
+    assert offered(cli, "orch image ") == []
+    assert "lib.version=2.0" in offered(cli, "orch plan app --set lib.version=")
+    assert not [word for word in offered(cli, "orch plan app --set lib.version=") if "$" in word]
+
+
+def test_a_recipe_is_offered_if_it_may_be_called_so() -> None:
+    from orchestrator.cli.complete import _NAME
+    from orchestrator.recipe.check import NAME
+
+    assert _NAME.pattern == NAME.pattern
+
+
+def test_what_can_be_unpinned(cli: Cli) -> None:
+    assert offered(cli, "orch unpin ") == []
+    layout = open_store(cli.store)
+    pin(layout, "tool cuda=13", {}, {})
+    pin(layout, "gone", {}, {})
+    assert offered(cli, "orch unpin ") == ["gone", "tool"]
 
 
 def test_each_has_a_few_words_about_it(cli: Cli) -> None:

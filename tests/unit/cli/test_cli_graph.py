@@ -85,6 +85,15 @@ def test_a_file_whose_name_says_the_format(cli: Cli) -> None:
     ElementTree.parse(cli.root / "a.svg")
 
 
+def test_a_name_that_says_no_known_format(cli: Cli) -> None:
+    result = cli.run("graph", "app", "-o", "a.pdf")
+    assert (result.status, result.out) == (2, "")
+    assert "no format of .pdf files is known" in result.err
+    assert not (cli.root / "a.pdf").exists()
+    assert cli.run("graph", "app", "-o", "a").status == 0
+    assert (cli.root / "a").read_text().startswith("app 1.1 ")
+
+
 def test_the_file_is_written_whole_or_not_at_all(cli: Cli) -> None:
     result = cli.run("graph", "app", "-o", "none/a.svg")
     assert (result.status, result.out) == (2, "")

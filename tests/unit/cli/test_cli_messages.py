@@ -485,6 +485,15 @@ error: argument --cores: '0' is not a whole number above zero
         code="usage",
     ),
     case(
+        "a count beyond all sense",
+        "history -n 99999999999999999999",
+        """
+error: argument -n: '99999999999999999999' is more than 1000000
+  hint:  orch history --help
+""",
+        code="usage",
+    ),
+    case(
         "two goals and one link",
         "build app tool -o result",
         """

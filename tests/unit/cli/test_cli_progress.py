@@ -92,6 +92,10 @@ def test_a_headline() -> None:
         (59.7, "1 min 00 s", "1 min 00 s"),
         (185, "3 min 05 s", "3 min 05 s"),
         (3720, "1 h 02 min", "1 h 02 min"),
+        (3_599_999, "999 h 59 min", "999 h 59 min"),
+        (3_600_000, "> 1000 h", "> 1000 h"),
+        (1e308, "> 1000 h", "> 1000 h"),
+        (1e308 * 10, "> 1000 h", "> 1000 h"),
     ],
 )
 def test_seconds(seconds: float, text: str, whole: str) -> None:

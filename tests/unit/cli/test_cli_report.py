@@ -177,7 +177,7 @@ def test_an_image_by_its_run(cli: Cli, layout: Layout) -> None:
         (("report",), "no run is recorded"),
         (("report", "app"), "no run of app is recorded"),
         (("report", "abcdef"), "no run abcdef is recorded"),
-        (("report", "nothing"), "there is no recipe 'nothing'"),
+        (("report", "nothing"), "there is no recipe or image 'nothing'"),
     ],
 )
 def test_there_is_no_such_run(cli: Cli, words: tuple[str, ...], said: str) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from cli_project import Cli, InProcess
 
+from orchestrator.cli.affected import _lines
+from orchestrator.cli.affected_reach import Reach, TouchedImage
 from orchestrator.cli.opening import Opened
 from orchestrator.digest import Digest, blake3_bytes, key_of
 from orchestrator.graph.closure import closure_document
@@ -202,6 +204,16 @@ def test_an_image_that_was_never_made(cli: Cli, in_process: InProcess) -> None:
     assert (own["builds"], [one["touched"] for one in own["images"]]) == (0, [True])
 
 
+def test_builds_that_only_images_need_are_told_apart() -> None:
+    times = {"one": 60.0}
+    reach = Reach(
+        edited=("lib",), above=(), checks=(), unread=(), failed=(), builds=times, took=lambda name, key: None
+    )  # fmt: skip
+    image = TouchedImage(name="demo", components=("lib",), builds={**times, "other": 30.0})
+    last = "at most 2 builds (1 with the default options, 1 more for images), 1 min 30 s by their last builds"
+    assert list(_lines(reach, [image]))[-1] == last
+
+
 def test_affected(cli: Cli, in_process: InProcess) -> None:
     found = as_data(in_process, "affected", "lib")
     assert (found["edited"], found["above"], found["checks"]) == (["lib"], ["app"], ["app"])
@@ -224,3 +236,79 @@ def test_a_broken_recipe_is_told_of_and_hides_no_other(cli: Cli, in_process: InP
     found = as_data(in_process, "affected", "lib")
     assert (found["edited"], found["above"]) == (["lib"], ["app"])
     assert [one["name"] for one in found["not_known"]] == ["tool"]
+
+
+def test_a_check_that_did_not_run_then_was_cut_off(cli: Cli, in_process: InProcess) -> None:
+    succeed(cli, "app", at=1000.0, objects=True)
+    cli.edit("recipes/lib/recipe.toml", 'script = "make"', 'script = "make all"')
+    out = in_process("why", "app")[1]
+    assert "check of app: because of lib\n" in out
+    done = succeed(cli, "app", at=2000.0, objects=True)
+    say_built(cli, done, ("build lib", "built", "the same bytes as before"), ("build app", "same", ""))
+    out = in_process("why", "app")[1]
+    assert "check of app: because" not in out
+    assert "checks cut off then: app: they had passed with the same bytes before\n" in out
+    assert "its check was cut off" in in_process("why", "app", "app")[1]
+    assert as_data(in_process, "why", "app")["run"]["checks_cut_off"] == ["app"]
+
+
+def test_a_check_that_ran_then_is_told_with_its_cause(cli: Cli, in_process: InProcess) -> None:
+    succeed(cli, "app", at=1000.0, objects=True)
+    cli.edit("recipes/lib/recipe.toml", 'script = "make"', 'script = "make all"')
+    done = succeed(cli, "app", at=2000.0, objects=True)
+    say_built(cli, done, ("build lib", "built", ""), ("build app", "built", ""), ("check app", "checked", ""))
+    out = in_process("why", "app")[1]
+    assert "check of app: because of lib\n" in out
+    assert "cut off" not in out
+
+
+def test_a_check_that_ran_then_for_its_own_change_alone(cli: Cli, in_process: InProcess) -> None:
+    succeed(cli, "app", at=1000.0, objects=True)
+    cli.edit("recipes/lib/recipe.toml", 'script = "make"', 'script = "make all"')
+    text = (cli.root / "recipes/app/recipe.toml").read_text()
+    before, mark, check = text.partition("[check]")
+    cli.write("recipes/app/recipe.toml", before + mark + check.replace('script = "', 'script = "true; ', 1))
+    done = succeed(cli, "app", at=2000.0, objects=True)
+    steps = ("build lib", "built", "the same bytes as before"), ("build app", "same", ""), ("check app", "checked", "")
+    say_built(cli, done, *steps)
+    out = in_process("why", "app")[1]
+    assert "check of app changed:\n" in out
+    assert "check of app: because" not in out
+    assert "checks cut off" not in out
+    assert "its check: because" not in in_process("why", "app", "app")[1]
+
+
+def test_an_edit_in_vain_of_what_was_the_last_cause(cli: Cli, in_process: InProcess) -> None:
+    now = time.time()
+    succeed(cli, "app", at=now - 200, objects=True)
+    cli.edit("recipes/lib/recipe.toml", 'script = "make"', 'script = "make all"')
+    succeed(cli, "app", at=now - 100, objects=True)
+    for name in ("base/recipe.toml", "base/base.lock", "lib/recipe.toml", "lib/lib.txt", "app/recipe.toml"):
+        os.utime(cli.root / "recipes" / name, (1000, 1000))
+    assert "newer" not in in_process("why", "app")[1]
+    cli.edit("recipes/lib/recipe.toml", "A library", "The library")
+    out = in_process("why", "app")[1]
+    assert "lib 2.0 changed:\n" in out
+    assert "not rebuilt, though newer than the last build: lib\n" in out
+    assert "recipes/lib/recipe.toml is newer than that build" in in_process("why", "app", "lib")[1]
+    assert as_data(in_process, "why", "app", "lib")["newer"] == "recipes/lib/recipe.toml"
+
+
+def test_the_first_line_says_no_more_than_is_certain(cli: Cli, in_process: InProcess) -> None:
+    succeed(cli, "app", objects=True)
+    cli.edit("recipes/lib/recipe.toml", 'script = "make"', 'script = "make all"')
+    assert in_process("why", "app")[1].startswith("app: perhaps to be built again; ")
+    cli.edit("recipes/app/recipe.toml", 'script = "make"', 'script = "make all"')
+    assert in_process("why", "app")[1].startswith("app: to be built again; ")
+
+
+def test_a_check_that_left_the_goal_is_not_said_to_be_gone(cli: Cli, in_process: InProcess) -> None:
+    text = (cli.root / "recipes/lib/recipe.toml").read_text()
+    cli.write("recipes/lib/recipe.toml", text + '[check]\nscript = "true"\n')
+    succeed(cli, "app")
+    recipe = (cli.root / "recipes/app/recipe.toml").read_text()
+    line = next(line for line in recipe.splitlines() if line.startswith("runtime = "))
+    cli.edit("recipes/app/recipe.toml", line, 'runtime = ["base"]')
+    out = in_process("why", "app")[1]
+    assert "check of lib: no longer among this goal's checks\n" in out
+    assert "any more" not in out

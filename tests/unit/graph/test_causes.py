@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.graph.causes import Causes, Side, causes, grouped, side_of
+from orchestrator.graph.causes import NOT_ASKED, Causes, Side, causes, grouped, side_of
 from orchestrator.graph.derivation import Graph
 from orchestrator.graph.keys import derivation_keys
 
@@ -204,3 +204,17 @@ def test_the_causes_are_what_was_edited_and_all_else_goes_back_to_them(
         assert one.kind == ("changed" if one.name in edited else "inputs")
         assert one.because or one.name in edited
         assert set(one.because) <= edited
+
+
+def test_a_check_that_only_left_the_goal(graph_of: GraphOf) -> None:
+    """middle has its check still; top does not run with it any more."""
+    check = '[check]\nscript = "true"\n'
+    bodies = BODIES | {"middle": MIDDLE + check}
+    old = graph_of("top", bodies)
+    new = graph_of("top", bodies | {"top": TOP.replace('runtime = ["base", "middle"]', 'runtime = ["base"]')})
+    found = causes(side(old), side(new), new)
+    texts = {one.name: [text for change in one.changes for text in change.texts] for one in found.checks}
+    assert texts["middle"] == [NOT_ASKED]
+    none = graph_of("top", BODIES)
+    (gone,) = [one for one in causes(side(old), side(none), none).checks if one.name == "middle"]
+    assert gone.changes[0].texts == ("it has no check any more",)

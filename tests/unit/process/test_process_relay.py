@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -83,3 +84,20 @@ def test_what_raises_kills_it(relay: Relay) -> None:
 def test_a_helper_that_is_gone_counts_as_killed(relay: Relay) -> None:
     assert relay.run([script("kill -9 $PPID; sleep 60")], on_bytes=print).status == 137
     assert relay.run([script("exit 0")], on_bytes=print).status == 137
+
+
+def test_whether_the_helper_is_gone_is_known(relay: Relay) -> None:
+    assert relay.run([script("exit 3")], on_bytes=print).status == 3
+    assert not relay.ended
+    relay.run([script("kill -9 $PPID; sleep 60")], on_bytes=print)
+    assert relay.ended
+
+
+def test_a_helper_killed_between_two_orders_is_known_to_be_gone(relay: Relay) -> None:
+    pids: list[bytes] = []
+    relay.run([script("echo $PPID")], on_bytes=pids.append)
+    os.kill(int(b"".join(pids)), signal.SIGKILL)
+    wait_until = time.monotonic() + 30
+    while not relay.ended and time.monotonic() < wait_until:
+        time.sleep(0.01)
+    assert relay.ended
