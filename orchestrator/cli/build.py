@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,7 +121,7 @@ def _remember(opened: Opened, graph: Graph, layout: Layout, words: Sequence[str]
     from orchestrator.cli.remember import save
     from orchestrator.graph.closure import closure_key
     from orchestrator.graph.keys import derivation_keys
-    from orchestrator.store import object_tree, read_goal
+    from orchestrator.store import note_asked, object_tree, read_goal
 
     keys = derivation_keys(graph)
     goals = [read_goal(layout, closure_key(graph, goal, keys)) for goal in graph.goals]
@@ -133,9 +132,7 @@ def _remember(opened: Opened, graph: Graph, layout: Layout, words: Sequence[str]
         required = (part for tree in trees for part in (tree, tree.with_name("manifest.json")))
         out = "".join(f"{object_tree(layout, goal.output)}\n" for goal in there)
         if words is None or not save(layout, words, watched=watched, required=required, out=out):
-            for goal in there:
-                with suppress(OSError):
-                    os.utime(layout.goals / f"{goal.key.hex}.json")
+            note_asked(layout, (goal.key for goal in there))
 
 
 def _work(

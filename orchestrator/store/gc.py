@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import MachineError
+from orchestrator.store.goals import asked_note
 from orchestrator.store.held import collecting, held
 from orchestrator.store.index import Index, open_index
 from orchestrator.store.keep import Root, find_roots
@@ -143,6 +144,7 @@ def _forget(layout: Layout, index: Index, found: Survey) -> None:
             if path not in rooted:
                 path.unlink(missing_ok=True)
                 (path.parent / "documents" / path.name).unlink(missing_ok=True)  # of a goal
+                asked_note(layout, path.stem).unlink(missing_ok=True)
         runs = sorted(layout.builds.glob("*.json"))
         for path in runs[:-_KEPT_BUILDS]:
             path.unlink(missing_ok=True)

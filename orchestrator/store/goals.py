@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,6 +74,19 @@ def write_goal(layout: Layout, goal: Goal) -> None:
         write_record(layout, _document_path(layout, goal.key), {"key": str(goal.key), "document": goal.document})
     write_record(layout, layout.goals / f"{goal.key.hex}.json", document)
     add_recent(layout, _latest(layout, goal.goal, goal.options), goal.key.hex, RECENT)
+
+
+def note_asked(layout: Layout, keys: Iterable[Digest]) -> None:
+    """Note that finished goals were asked for now: gc keeps those that were last. A note that cannot be made is none.
+    Beside the records, which saved answers watch."""
+    for key in keys:
+        with suppress(OSError):
+            asked_note(layout, key.hex).touch()
+
+
+def asked_note(layout: Layout, key: str) -> Path:
+    """The file whose time says when a goal was asked for last, if it was since it was finished."""
+    return layout.root / "index" / f"asked-{key}"
 
 
 def recent_goals(layout: Layout, goal: str, options: tuple[tuple[str, str], ...]) -> Iterator[Goal]:

@@ -77,8 +77,11 @@ def _goals(layout: Layout, index: Index, goals: list[GoalFacts]) -> Iterator[Roo
 
 
 def _asked(layout: Layout) -> dict[str, float]:
-    """When finished goals were asked for last, by key: their records say it, and saved answers that name them."""
-    found = {path.stem: path.stat().st_mtime for path in layout.goals.glob("*.json")}
+    """When finished goals were asked for last, by key: notes say it (goals.py), and saved answers that name them."""
+    found: dict[str, float] = {}
+    for path in (layout.root / "index").glob("asked-*"):
+        with suppress(OSError):
+            found[path.name.removeprefix("asked-")] = path.stat().st_mtime
     for path in layout.answers.glob("*"):
         with suppress(OSError):
             when = path.stat().st_mtime

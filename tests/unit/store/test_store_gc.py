@@ -20,6 +20,7 @@ from orchestrator.store import (
     has_object,
     hold,
     holding,
+    note_asked,
     object_tree,
     publish_tree,
     source_file,
@@ -187,8 +188,6 @@ def test_older_than_takes_old_things_and_old_results_but_no_goals_newest(layout:
         output = realise(layout, f"lib-{number}")
         finish(layout, "lib", {f"lib-{number}": output}, finished=now - days * DAY, number=number)
         os.utime(layout.object(output), (now - days * DAY,) * 2)
-    for path in layout.goals.glob("*.json"):
-        os.utime(path, (0, 0))  # not asked for since
     only = realise(layout, "only")
     finish(layout, "only", {"only": only}, finished=now - 90 * DAY)
     os.utime(layout.object(only), (now - 90 * DAY,) * 2)
@@ -317,11 +316,10 @@ def test_a_result_that_was_asked_for_again_is_not_the_oldest(layout: Layout) -> 
     for number in range(12):
         output = realise(layout, f"lib-{number}")
         finish(layout, "lib", {f"lib-{number}": output}, finished=100 + number, number=number)
-    for path in layout.goals.glob("*.json"):
-        os.utime(path, (50, 50))
     oldest = blake3_bytes(b"goal lib 0").hex
     (layout.answers / "question").write_text(f"orch answer 1\nsame 1:2:3 {layout.goals}/{oldest}.json\n")
-    assert {one.label for one in collect(layout, Policy()).removed} == {"lib-1", "lib-2"}
+    note_asked(layout, [blake3_bytes(b"goal lib 1")])
+    assert {one.label for one in collect(layout, Policy()).removed} == {"lib-2", "lib-3"}
 
 
 def test_a_link_that_cannot_be_read_stops_the_collection(layout: Layout, tmp_path: Path) -> None:
