@@ -4,7 +4,7 @@ VENV := .venv
 ORCH := $(VENV)/bin/orch
 STAMP := $(VENV)/.installed
 # What the tests of networks, registries, completions and the manual page run, and its packages
-TOOLS := ip:iproute2 skopeo:skopeo umoci:umoci docker-registry:docker-registry zsh:zsh fish:fish mandoc:mandoc
+TOOLS := ip:iproute2 skopeo:skopeo umoci:umoci docker-registry:docker-registry zsh:zsh fish:fish mandoc:mandoc dot:graphviz
 
 .PHONY: nixl test test-long lint setup system clean
 

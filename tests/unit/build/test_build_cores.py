@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -265,7 +264,6 @@ all: 1 2 3 4 5 6 7 8 9 10
 """
 
 
-@pytest.mark.skipif(not shutil.which("make"), reason="there is no make")
 def test_two_real_makes_never_run_more_than_the_cores_and_the_last_uses_all(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     alone: list[int] = []

@@ -181,8 +181,7 @@ class Terminal:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_in_a_shell(shell: str, cli: Cli, tmp_path: Path) -> None:
-    if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed")
+    assert shutil.which(shell), f"{shell} is not installed: make test installs it"
     terminal = Terminal(shell, cli, tmp_path)
     try:
         terminal.quiet()

@@ -37,7 +37,7 @@ def libc() -> Path:
         name = line.split()[-1]
         if "/libc.so" in name or "/libc-" in name or "/ld-musl" in name:
             return Path(name)
-    pytest.skip("this Python has no C library of its own")
+    raise AssertionError("this Python has no C library of its own")
 
 
 def test_exported_are_names_that_are_defined_for_others() -> None:
