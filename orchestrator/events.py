@@ -5,12 +5,13 @@ Times are seconds, sizes bytes. A Monitor is called from several threads, one ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from orchestrator.frozen import frozen
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@frozen
 class StepStarted:
     """A step (`build libfabric`, `check nixl`, `fetch ...`) began; `reason` says why it is needed."""
 
@@ -19,7 +20,7 @@ class StepStarted:
     log: Path | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StepPhase:
     """A step entered a phase of its script."""
 
@@ -27,7 +28,7 @@ class StepPhase:
     phase: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StepOutput:
     """One line that a step printed, without its newline."""
 
@@ -35,14 +36,14 @@ class StepOutput:
     line: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StepWaiting:
     """A step waits for another process that is making the same thing."""
 
     step: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StepFinished:
     """A step ended. `outcome`: built, same (nothing had to be made), copied, missed (could not
     be copied), checked, failed, identical, differs."""
@@ -53,7 +54,7 @@ class StepFinished:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StepsAdded:
     """Steps that will run, known only now; `wanted_by` is the node that waits for them, if not the steps' own."""
 
@@ -61,7 +62,7 @@ class StepsAdded:
     wanted_by: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class FetchProgress:
     """Bytes of a source so far; `total` is None when nobody knows."""
 
@@ -70,14 +71,14 @@ class FetchProgress:
     total: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Fetched:
     """A source is in the store, and is what its recipe says."""
 
     source: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Notice:
     """Something a person should know that is no failure, such as a corrupt object put aside."""
 

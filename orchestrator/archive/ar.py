@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from orchestrator.archive.limits import GET_AGAIN, Refusal
 from orchestrator.archive.streams import TRUNCATED
+from orchestrator.frozen import frozen
 
 _MAGIC = b"!<arch>\n"
 _HEADER = 60  # bytes
 _MAX_MEMBERS = 32  # a .deb has three, and seldom a signature
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Member:
     """One member: `size` bytes from `offset` of the file."""
 

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,12 +14,13 @@ from orchestrator.archive.limits import GET_AGAIN, MAX_CONTROL, Budget, Refusal,
 from orchestrator.archive.names import Entry
 from orchestrator.archive.streams import Forward, pieces
 from orchestrator.archive.writer import Rules, Writer
+from orchestrator.frozen import frozen
 
 _TAR = re.compile(r"(control|data)\.tar(?:\.(gz|bz2|xz))?")
 _FIELD = re.compile(r"([!-9;-~]+):[ \t]*(.*)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ControlFile:
     """A file of control.tar besides `control`: a maintainer script, conffiles, md5sums, triggers, shlibs."""
 
@@ -29,7 +29,7 @@ class ControlFile:
     content: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class DebControl:
     """What dpkg's database needs to know of one .deb."""
 

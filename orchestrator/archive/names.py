@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator.archive.limits import MAX_DEPTH, MAX_LINK, MAX_NAME, Refusal
+from orchestrator.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Entry:
     """One entry of an archive whose name was found safe. `parts` is empty for the top directory itself."""
 

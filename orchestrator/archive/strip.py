@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from orchestrator.archive.limits import Refusal
 from orchestrator.archive.names import Entry
+from orchestrator.frozen import replace
 
 _HINT = 'set `unpack = "."` and strip nothing, or repack the archive'
 

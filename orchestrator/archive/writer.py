@@ -16,13 +16,13 @@ import stat
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from orchestrator.archive.limits import MAX_HOPS, Refusal
 from orchestrator.archive.names import Entry, check_link_inside, check_link_text
+from orchestrator.frozen import frozen
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -35,7 +35,7 @@ _SETID = stat.S_ISUID | stat.S_ISGID
 _MODES = threading.Lock()  # between making a directory and setting its mode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Rules:
     """`rootfs`: real modes, any link text, links on the way resolved inside; setuid kept for `allow_setuid` only."""
 

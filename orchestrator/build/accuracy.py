@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from orchestrator.build.estimate import median
+from orchestrator.frozen import frozen
 
 if TYPE_CHECKING:
     from orchestrator.store import BuildRecord
@@ -18,7 +18,7 @@ _RECORDS = 50  # that are read to find them
 _WORTH = 5.0  # seconds; of a shorter run nobody wants a forecast
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Accuracy:
     """A ratio is the seconds that a run took, divided by those that were forecast; 1 is a perfect forecast."""
 

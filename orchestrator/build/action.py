@@ -1,6 +1,7 @@
 """Makes one output: sources into a private directory, the script in a sandbox, the tree that it left hashed and stored.
 
-Runs in a worker thread and blocks. Knows nothing of plans, keys or other steps.
+Runs in a worker thread and blocks. Knows nothing of plans, keys or other steps. What only some builders need is
+imported where they do: the installer of wheels alone takes longer than a small build.
 """
 
 from __future__ import annotations
@@ -9,19 +10,15 @@ import os
 import shutil
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.archive import unpack, unpack_tree
-from orchestrator.build.base import unpack_base
-from orchestrator.build.bytecode import arranged
 from orchestrator.build.jobserver import Tokens
 from orchestrator.build.mounts import refuse_clashes, trees
 from orchestrator.build.script import build_environment, build_script
-from orchestrator.build.wheel import install_wheel
 from orchestrator.digest import Digest, sha256_file
 from orchestrator.errors import RecipeError, SourceError
 from orchestrator.events import Monitor, StepOutput, StepPhase
+from orchestrator.frozen import frozen
 from orchestrator.graph.bytecode import LEFT_OUT
 from orchestrator.graph.derivation import LocalFile, Node, Source
 from orchestrator.sandbox.runtime import run
@@ -36,7 +33,7 @@ from orchestrator.tree import Manifest, remove_tree, scan
 _LINKED_TOP = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Variation:
     """How `--rebuild` makes a second build's surroundings differ from the first's."""
 
@@ -44,7 +41,7 @@ class Variation:
     old_kernel_release: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Work:
     """All that one build needs besides the node: where, with what, told to whom."""
 
@@ -98,6 +95,8 @@ def place_sources(node: Node, files: Mapping[str, Path], directory: Path) -> Non
             continue
         target = directory / source.unpack
         target.mkdir(parents=True, exist_ok=True)
+        from orchestrator.archive import unpack
+
         is_zip = source.file_name.endswith((".whl", ".zip"))
         try:
             if source.sha256 is None:
@@ -112,6 +111,8 @@ def place_sources(node: Node, files: Mapping[str, Path], directory: Path) -> Non
 
 def _unpack_tree(source: Source, file: Path, target: Path, directory: Path) -> None:
     """Unpack a source that is pinned by its tree, once that was seen to be what `file` unpacks to."""
+    from orchestrator.archive import unpack_tree
+
     alone = directory / ".orch" / "tree"  # beside what other sources have put at the target
     unpack_tree(file, alone, file_name=source.file_name)
     found = scan(alone).digest
@@ -161,10 +162,14 @@ def build(
         return out, scan(out)
     place_files(directory, (*node.patches, *node.files))
     if node.builder == "debian-base":
+        from orchestrator.build.base import unpack_base
+
         debs = [files[source.name] for source in node.sources]
         names = [source.file_name for source in node.sources]
         unpack_base(debs, out, names=names, allow_setuid=frozenset(s.path for s in node.setuid))
     elif node.builder == "bytecode":  # whose inputs may clash: the image says who wins
+        from orchestrator.build.bytecode import arranged
+
         manifests = {name: read_manifest(work.layout, digest) for name, digest in inputs}
         inputs, left_out = arranged(node, inputs, manifests)
         (directory / LEFT_OUT).write_text("".join(f"/{path}\0" for path in left_out))
@@ -191,6 +196,8 @@ def build(
 
 def _install(node: Node, files: Mapping[str, Path], work: Work, out: Path) -> None:
     """Install the one wheel that `node` is; nothing of it is run, so no sandbox is needed."""
+    from orchestrator.build.wheel import install_wheel
+
     (source,) = node.sources
     options = dict(node.options)
     try:

@@ -10,11 +10,11 @@ import asyncio
 import heapq
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from itertools import count
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from orchestrator.build.jobserver import Tokens
+from orchestrator.frozen import frozen
 
 Use = Literal["one", "share", "tokens"]
 # Turns of the event loop between a step that ends or becomes ready, and the start of the next: what becomes ready by it
@@ -23,7 +23,7 @@ _TURNS = 32
 _LOOK = 0.05  # seconds between two looks at who has taken his tokens: of that the kernel does not tell
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Share:
     """What a step may use: `cores`, and with `tokens` as many more as those allow."""
 
@@ -31,12 +31,11 @@ class Share:
     tokens: Tokens | None = None
 
 
-@dataclass(order=True, slots=True)
-class _Waiter:
+class _Waiter(NamedTuple):
     urgency: float  # negative: the smallest is served first
     number: int
-    use: Use = field(compare=False)
-    share: asyncio.Future[Share] = field(compare=False)
+    use: Use
+    share: asyncio.Future[Share]
 
 
 class Cores:

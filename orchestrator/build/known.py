@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import store  # what of it is needed is imported when it is: see there
 from orchestrator.digest import Digest
 from orchestrator.digest.looks import Looks, Moment
+from orchestrator.frozen import frozen
 from orchestrator.graph.derivation import Source
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def remembered_outputs(layout: Layout, moment: Moment | None) -> Looks | None:
     return Looks(f"{layout.root}/index/outputs", str(layout.realisations), moment)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StoreKnown:
     """`plan.Known` over one store."""
 

@@ -9,7 +9,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +19,7 @@ from orchestrator.build.room import Room
 from orchestrator.digest import Digest, key_of
 from orchestrator.errors import OrchError
 from orchestrator.events import Monitor, Notice, StepFinished, StepStarted, StepWaiting
+from orchestrator.frozen import field, frozen
 from orchestrator.graph.derivation import Graph, Node
 from orchestrator.graph.keys import check_document, derivation_document
 from orchestrator.store import (
@@ -37,9 +37,9 @@ from orchestrator.store import (
 )
 
 
-@dataclass(slots=True)
+@frozen
 class Report:
-    """What happened: digests of the goals, names per outcome, failures in the order they came."""
+    """What happened, filled while it does: digests of the goals, names per outcome, failures in the order they came."""
 
     outputs: dict[str, Digest] = field(default_factory=dict)
     objects: dict[str, Digest] = field(default_factory=dict)
@@ -57,7 +57,7 @@ def may_serve(made: Realisation, node: Node) -> bool:
     return made.origin != "dirty" or node.origin == "dirty"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Maker:
     """What every step of one run shares."""
 

@@ -7,10 +7,10 @@ cutoff), so such a step is `maybe`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from orchestrator.digest import Digest, key_of
+from orchestrator.frozen import frozen
 from orchestrator.graph.closure import check_mounts, checks_of, closure_document, closure_key
 from orchestrator.graph.derivation import Graph, Node, Source
 from orchestrator.graph.keys import check_document, derivation_document, derivation_keys, explain, key_forms
@@ -56,7 +56,7 @@ _SHOWN = 4  # changes or names of a reason in a line of text
 Action = Literal["reuse", "substitute", "build", "check"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Step:
     """One line of a plan. `maybe` steps run only if an input's bytes turn out different."""
 
@@ -82,7 +82,7 @@ def short_reason(reason: str, goal: str) -> str:
     return said + not_substituted + why_not
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Plan:
     """Steps in an order that works; `fetch` is what the certain builds lack. `done` maps finished goals to outputs."""
 

@@ -13,7 +13,6 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,6 +25,7 @@ from orchestrator.build.sources import Fetch, hold_sources, intact_source
 from orchestrator.digest import Digest, key_of
 from orchestrator.errors import OrchError
 from orchestrator.events import Monitor, Notice, StepFinished
+from orchestrator.frozen import field, frozen
 from orchestrator.graph.closure import check_mounts, checks_of, closure_document
 from orchestrator.graph.derivation import Graph, Node, Source
 from orchestrator.graph.keys import check_document, derivation_document, derivation_keys
@@ -56,7 +56,7 @@ class Blocked(Exception):
     """A step cannot run because another failed, or because the run is ending."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RunOptions:
     """How to run, never what: nothing here reaches a key."""
 

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.build.action import Variation, Work, build
@@ -19,13 +18,14 @@ from orchestrator.build.sources import Fetch, intact_source
 from orchestrator.digest import Digest
 from orchestrator.errors import OrchError
 from orchestrator.events import Monitor, Notice, StepFinished, StepsAdded, StepStarted
+from orchestrator.frozen import frozen
 from orchestrator.graph.derivation import Graph, Node
 from orchestrator.graph.keys import derivation_keys
 from orchestrator.store import Layout, new_log, object_tree, read_manifest, read_realisation, staging
 from orchestrator.tree import differences, remove_tree
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Verdict:
     """What building one node again showed. `differences` is empty when every byte was the same."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.events import Event, Fetched, FetchProgress, Monitor, StepFinished, StepStarted
+from orchestrator.frozen import frozen
 from orchestrator.graph.derivation import Graph
 from orchestrator.store import BuildRecord, Layout, StepRecord, new_build_id, write_build
 from orchestrator.store.builds import Ending
@@ -16,7 +16,7 @@ from orchestrator.store.builds import Ending
 _WORK = ("built", "copied", "checked", "failed", "packed", "identical", "differs", "interrupted")  # worth a record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Asked:
     """What a run was asked for, and what was forecast. `expected` and `reasons` are by step (`build ucx`)."""
 

@@ -19,7 +19,6 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
@@ -32,6 +31,7 @@ from installer.sources import WheelContentElement, WheelFile
 from installer.utils import SCHEME_NAMES, Scheme, construct_record_file, fix_shebang
 
 from orchestrator.archive import Refusal, check_zip
+from orchestrator.frozen import frozen
 
 INSTALLER = "orch"
 _MTIME = (315532800 * 10**9,) * 2  # 1980-01-01, SOURCE_DATE_EPOCH of the sandbox
@@ -53,7 +53,7 @@ _MALFORMED = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Installed:
     """What a wheel became. `startup` names its .pth files: an interpreter reads, and may run, them when it starts."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import OrchError, UsageError
+from orchestrator.frozen import frozen
 
 if TYPE_CHECKING:
     from orchestrator.cli.opening import Opened
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _DIRECTORY, _IMAGES = "recipes", "images"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Edits:
     """What is edited: whole recipes, files of recipes (as the recipes name them), images."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.affected_edits import Edits
 from orchestrator.errors import OrchError, RecipeError
+from orchestrator.frozen import frozen
 
 if TYPE_CHECKING:
     from orchestrator.cli.opening import Opened
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from orchestrator.store import Layout
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Reach:
     """What edits touch under the default options. `builds` maps derivation keys to the seconds they took."""
 
@@ -30,7 +30,7 @@ class Reach:
     took: Callable[[str, Digest], float | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TouchedImage:
     """What edits touch of an image. `layers` None: it was not made here."""
 
@@ -107,7 +107,7 @@ def _graphs(opened: Opened, names: Sequence[str], settings: Sequence[str]) -> tu
         return graphs, failed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _Touched:
     """What edits touch in one graph."""
 

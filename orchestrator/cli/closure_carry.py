@@ -186,8 +186,7 @@ def _realisations(graph: Graph, layout: Layout, keys: dict[str, Digest]) -> Iter
 
 
 def _goals(graph: Graph, layout: Layout, keys: dict[str, Digest], goals: Iterable[Goal]) -> Iterator[str]:
-    from dataclasses import replace
-
+    from orchestrator.frozen import replace
     from orchestrator.graph.closure import closure_document
     from orchestrator.store import read_goal_document, write_goal
 

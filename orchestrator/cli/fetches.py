@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.numbers import bytes_text, seconds_text
@@ -18,16 +17,16 @@ _WINDOW = 5.0  # seconds over which a rate is taken
 _RESUMED = 1 << 20  # bytes: a first report of more is of a download that was gone on with
 
 
-@dataclass(slots=True)
 class Group:
     """The sources of one recipe that were not here when the run began."""
 
-    name: str
-    sizes: dict[str, int | None] = field(default_factory=dict)
-    done: dict[str, int] = field(default_factory=dict)
-    here: set[str] = field(default_factory=set)
-    began: float | None = None
-    came: deque[tuple[float, int]] = field(default_factory=deque)
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.sizes: dict[str, int | None] = {}
+        self.done: dict[str, int] = {}
+        self.here: set[str] = set()
+        self.began: float | None = None
+        self.came: deque[tuple[float, int]] = deque()
 
     @property
     def running(self) -> bool:

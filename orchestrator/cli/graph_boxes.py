@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.drawing.picture import STATES, Box, Edge, Picture, State, edges_of, grouped
+from orchestrator.frozen import frozen
 
 if TYPE_CHECKING:
     from orchestrator.build.plan import Plan, Step
@@ -20,7 +20,7 @@ THIS_RUN = "this run: "
 _RUNS = 20  # that are looked through for what failed last time
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _Facts:
     """What is asked for each node."""
 

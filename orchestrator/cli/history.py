@@ -13,6 +13,7 @@ from orchestrator.cli.ending import counts_text, forecast_text
 from orchestrator.cli.numbers import seconds_text
 from orchestrator.cli.opening import add_place_arguments, open_project, positive
 from orchestrator.errors import UsageError
+from orchestrator.frozen import names
 
 if TYPE_CHECKING:
     from orchestrator.cli.opening import Opened
@@ -167,7 +168,7 @@ def _document(build: BuildRecord, *, steps: bool) -> dict[str, Any]:
         "outputs": dict(build.outputs),
     }
     if steps:
-        content["steps"] = [{name: getattr(step, name) for name in step.__slots__} for step in build.steps]
+        content["steps"] = [{name: getattr(step, name) for name in names(step)} for step in build.steps]
     return content
 
 

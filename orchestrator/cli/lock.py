@@ -65,9 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _image(arguments: argparse.Namespace, opened: Opened, mirrors: Mirrors) -> int:
-    from dataclasses import replace
-
     from orchestrator.fetch.uv_lock import lock_environment
+    from orchestrator.frozen import replace
     from orchestrator.recipe import load_images, write_python_lock
 
     image = load_images(opened.project).to_lock(arguments.name)

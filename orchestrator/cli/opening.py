@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import gc
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import UsageError
+from orchestrator.frozen import field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -64,7 +64,7 @@ def this_platform() -> str:
     return f"{machine.machine}-{machine.sysname.lower()}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Opened:
     """A project, its recipes and where its store lies."""
 

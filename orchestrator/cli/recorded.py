@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.ending import say_ending
@@ -25,15 +24,18 @@ if TYPE_CHECKING:
     from orchestrator.store.builds import Ending
 
 
-@dataclass(slots=True)
 class Run:
-    """A run that goes on: its monitor, and what it came to so far."""
+    """A run that goes on: its monitor, and what it came to so far. `record` is there once it has ended; `unreached` are
+    the certain steps of the plan that did not run."""
 
-    monitor: Monitor = silent
-    report: Report | None = None
-    outputs: dict[str, str] = field(default_factory=dict)
-    record: BuildRecord | None = None  # once it has ended
-    unreached: tuple[str, ...] = ()  # certain steps of the plan that did not run
+    def __init__(
+        self, *, report: Report | None = None, record: BuildRecord | None = None, unreached: tuple[str, ...] = ()
+    ) -> None:
+        self.monitor: Monitor = silent
+        self.outputs: dict[str, str] = {}
+        self.report = report
+        self.record = record
+        self.unreached = unreached
 
 
 @contextmanager

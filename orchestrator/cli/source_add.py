@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.opening import Opened
 from orchestrator.errors import OrchError, SourceError, UsageError
+from orchestrator.frozen import field, frozen
 
 if TYPE_CHECKING:
     from orchestrator.store import Layout
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class _Wanted:
     """The names of all sources that are pinned, by sha256 and by tree."""
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from orchestrator.cli.opening import (
 )
 from orchestrator.cli.substituting import not_copied_now, not_copied_then, offers_of
 from orchestrator.errors import UsageError
+from orchestrator.frozen import field, frozen, replace
 
 if TYPE_CHECKING:
     from orchestrator.build.plan import Plan
@@ -40,7 +40,7 @@ examples:
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Saved:
     """Builds that an input with the same bytes made needless, or may."""
 
@@ -50,7 +50,7 @@ class Saved:
     checks: tuple[str, ...] = ()  # those not run, or perhaps not, since they had passed with the same bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Answer:
     """All that is known. `done`: there is nothing to build, and what is told is the last rebuild."""
 

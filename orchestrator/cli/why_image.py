@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.image_goal import finished, image_graph, image_key_of, open_image, refuse
 from orchestrator.cli.why import Answer, against, coming, steps_of
 from orchestrator.cli.why_past import Past, past_image, run_of_image
+from orchestrator.frozen import replace
 
 if TYPE_CHECKING:
     from orchestrator.cli.opening import Opened

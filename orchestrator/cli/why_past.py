@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.digest import Digest
+from orchestrator.frozen import frozen
 from orchestrator.graph.causes import Side
 from orchestrator.store import (
     latest_realisation,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _SLACK = 5.0  # seconds between the end of a run and the record of it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Past:
     """An earlier success. `versions` are those of what it runs with."""
 

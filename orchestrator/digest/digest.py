@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from blake3 import blake3
 
 from orchestrator.errors import RecipeError
+from orchestrator.frozen import frozen
 
 _FORM = re.compile(r"(blake3|sha256):([0-9a-f]{64})")
 _MMAP_FROM = 1 << 20  # bytes; below this, reading is quicker than mapping
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@frozen(kw_only=False)
 class Digest:
     """`blake3:hex` (ours) or `sha256:hex` (OCI, sources)."""
 
@@ -34,6 +34,9 @@ class Digest:
 
     def __str__(self) -> str:
         return f"{self.algorithm}:{self.hex}"
+
+    def __lt__(self, other: Digest) -> bool:
+        return (self.algorithm, self.hex) < (other.algorithm, other.hex)
 
 
 class Blake3:

@@ -18,9 +18,9 @@ import os
 import stat
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from orchestrator.digest.digest import blake3_bytes
+from orchestrator.frozen import frozen
 
 YOUNG = 2_000_000_000  # nanoseconds: as coarse as times on any file system are
 SKEW = 1_000_000_000  # by which a file system's clock may differ from ours
@@ -31,7 +31,7 @@ _SPARE = 5_000  # facts that are kept though this process had no use for them
 _Fact = tuple[tuple[tuple[str, tuple[int, ...]], ...], bytes]  # paths and their looks; what was made of them
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Moment:
     """When this process began, in nanoseconds since 1970, and what it is: `code` differs wherever orch's own files, its
     Python or what it imports do."""

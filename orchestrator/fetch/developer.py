@@ -6,11 +6,11 @@ list of patterns. Content, names, links and executable bits count; times, owners
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.archive import pack
 from orchestrator.errors import OrchError, SourceError, UsageError
+from orchestrator.frozen import replace
 from orchestrator.graph.derivation import Source
 from orchestrator.graph.dirty import SCHEME
 from orchestrator.store import Layout, add_source, note_tree, staging, tree_source

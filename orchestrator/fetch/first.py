@@ -6,7 +6,6 @@ Who writes a recipe has to begin somewhere. All later fetches are `fetch`'s, whi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.digest import sha256_file
@@ -19,11 +18,12 @@ from orchestrator.fetch.places import Mirrors, joined, local_candidates, no_plac
 from orchestrator.fetch.settings import Machine, Place, certificates
 from orchestrator.fetch.url import DebianName, GitName, Name, PypiName, parse_name, without_secrets
 from orchestrator.fetch.web import Address, Missed, Patience, Web, web_of
+from orchestrator.frozen import frozen
 from orchestrator.store import Layout, add_source, list_sources, source_file, staging
 from orchestrator.tree import disk
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Seen:
     """A source that was looked at: its file in the store, where that came from, and whether an index vouches for it."""
 

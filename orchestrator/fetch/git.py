@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +18,7 @@ from orchestrator.archive import pack, unpack
 from orchestrator.errors import OrchError
 from orchestrator.fetch.url import GitName
 from orchestrator.fetch.web import Missed, Patience
+from orchestrator.frozen import frozen
 from orchestrator.process import Ending, find_program, stream
 from orchestrator.tree import disk
 
@@ -31,7 +31,7 @@ _PASSED_ON = (
 _AS_STORED = "* -export-ignore -export-subst -text -eol -ident -filter -working-tree-encoding\n"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Git:
     """How git is run: in a private directory, with what of the environment a network needs."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.digest import Digest, sha256_file
@@ -27,6 +26,7 @@ from orchestrator.fetch.oci_manifest import (
 from orchestrator.fetch.oci_name import OciName, parse_oci_name
 from orchestrator.fetch.skopeo import Registry
 from orchestrator.fetch.web import Patience
+from orchestrator.frozen import frozen
 from orchestrator.store import Layout, locked, staging
 from orchestrator.store.blobs import add_blob, adopt_blob, blob_path, has_blob, quarantine_blob
 from orchestrator.tree import disk
@@ -81,7 +81,7 @@ def _looking(layout: Layout, name: str, platform: str, where: str) -> _Fetch:
     return _Fetch(layout, wanted, Registry(name=wanted, where=where), platform, silent, where)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class _Fetch:
     """One image being fetched."""
 

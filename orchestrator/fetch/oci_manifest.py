@@ -6,11 +6,11 @@ What comes from a registry is not trusted: every field that is used is looked at
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.digest import Digest
 from orchestrator.errors import OrchError
+from orchestrator.frozen import frozen
 
 _OCI = "application/vnd.oci.image."
 _DOCKER = "application/vnd.docker."
@@ -31,7 +31,7 @@ _VARIANTS = {"amd64": ("", "v1"), "arm64": ("", "v8")}  # what every machine of 
 _MAX_LAYERS = 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Blob:
     """A descriptor: what a manifest says of one of its blobs."""
 
@@ -40,7 +40,7 @@ class Blob:
     size: int  # bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ImageManifest:
     """The manifest of one image for one platform, as bytes and as what they say."""
 
@@ -55,7 +55,7 @@ class ImageManifest:
         return tuple({blob.digest: blob for blob in (self.config, *self.layers)}.values())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ImageIndex:
     """The manifests of one image for several platforms: what each is for, spelt os/architecture[/variant]."""
 

@@ -6,11 +6,11 @@ A name pins a digest and nothing else does: a tag may lead elsewhere tomorrow. T
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from orchestrator.digest import Digest
 from orchestrator.errors import RecipeError
 from orchestrator.fetch.url import is_loopback
+from orchestrator.frozen import frozen
 
 _SCHEME = "oci:"
 _FORM = "oci:REGISTRY[:PORT]/PATH@sha256:HEX"
@@ -21,7 +21,7 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 _LONGEST = 255  # bytes of registry and path: what registries take
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class OciName:
     """An image, or an index of images for several platforms, in a repository of a registry."""
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from orchestrator.fetch.settings import Machine, Place, apt_archives, pip_indexes
 from orchestrator.fetch.url import DebianName, GitName, LocalName, Name, PypiName
+from orchestrator.frozen import frozen
 
 _IN_PATH = "/+~:@!$&'()*,;="  # what a path may hold as it is; some archives do not know their files by %2B
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Mirrors:
     """orch.toml's [mirrors]: addresses tried in turn, http(s) or file. No entry: the machine's settings hold. `indexes`
     are a vendor's own Python indexes that an image names, tried after all others."""

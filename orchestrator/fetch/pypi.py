@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urldefrag, urljoin, urlsplit
@@ -11,12 +10,13 @@ from urllib.parse import parse_qs, unquote, urldefrag, urljoin, urlsplit
 from orchestrator.fetch.places import joined
 from orchestrator.fetch.url import PypiName
 from orchestrator.fetch.web import Address, Missed, Web
+from orchestrator.frozen import frozen
 
 _JSON = "application/vnd.pypi.simple.v1+json"
 _ACCEPT = f"{_JSON}, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Found:
     """Where the file is, and the SHA-256 hex that the index gives for it, if any."""
 

@@ -13,8 +13,9 @@ import shlex
 import ssl
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from orchestrator.frozen import frozen
 
 _SUITE = re.compile(
     r"(?:(?:old){0,2}stable|testing|unstable|sid|experimental"
@@ -25,7 +26,7 @@ _COMPONENTS = frozenset({"main", "contrib", "non-free", "non-free-firmware"})  #
 _SCHEMES = ("http://", "https://", "file:", "copy:", "mirror+file:")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Place:
     """Where files may be had, and which setting says so."""
 
@@ -33,7 +34,7 @@ class Place:
     said_by: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Machine:
     """The machine whose settings are read: its environment and the root of its file system."""
 

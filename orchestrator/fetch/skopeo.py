@@ -11,13 +11,13 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.digest import Digest
 from orchestrator.errors import MachineError, OrchError, SourceError
 from orchestrator.fetch.oci_name import OciName
 from orchestrator.fetch.web import Patience
+from orchestrator.frozen import field, frozen
 from orchestrator.process import Ending, find_program, run_program, stream
 
 _EVENTS_APART = 0.2  # seconds
@@ -35,7 +35,7 @@ _LOGIN = re.compile(r"unauthorized|authentication required|access.*denied|\b40[1
 _MESSAGE = re.compile(r'level=(?:fatal|error) msg="(.*)"$')
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Registry:
     """The registry of one name. `tls_verify` None: as the machine says, but an address of this machine needs none."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from orchestrator.errors import RecipeError
+from orchestrator.frozen import frozen
 
 _PROJECT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -15,7 +15,7 @@ _LATER = ("oci",)  # reserved; no source yet
 _FORMS = "pypi:PROJECT/FILE, debian:POOL-PATH, https://HOST/PATH, git:https://HOST/PATH@COMMIT, file:PATH"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class PypiName:
     """One file of one project of a Python index."""
 
@@ -23,21 +23,21 @@ class PypiName:
     file_name: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class DebianName:
     """A file of a Debian archive, by its path there."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class WebName:
     """A file by its address."""
 
     url: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class GitName:
     """The files of one commit of a repository."""
 
@@ -45,7 +45,7 @@ class GitName:
     commit: str  # 40 hex digits
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class LocalName:
     """A file of this machine; relative to the recipe's directory unless absolute."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
@@ -17,6 +16,7 @@ import requests
 import urllib3
 
 from orchestrator.fetch.url import without_secrets
+from orchestrator.frozen import frozen
 
 _REDIRECTS = 10
 _PIECE = 256 << 10  # bytes
@@ -24,7 +24,7 @@ _MAX_PAGE = 256 << 20  # bytes of an index page; the largest known is under 40 M
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Patience:
     """How long a place is given. Times are seconds."""
 
@@ -45,7 +45,7 @@ class Missed(Exception):
         self.again = again
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Address:
     """A URL without secrets in it, and the user name and password to send to its host, if any."""
 

@@ -7,9 +7,9 @@ is not recorded is unknown, which is never the same as unchanged. Asks no store:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from orchestrator.frozen import field, frozen
 from orchestrator.graph.closure import check_mounts, closure_document
 from orchestrator.graph.derivation import Graph
 from orchestrator.graph.explain import Change, changes
@@ -24,7 +24,7 @@ CAUSES = ("changed", "runtime", "unknown")
 NOT_ASKED = "no longer among this goal's checks"  # of a node that has left what the goal runs with
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Side:
     """What is known of one of two graphs. A name in `keys` and not in `documents` is one whose record is missing."""
 
@@ -35,7 +35,7 @@ class Side:
     runtime: Mapping[str, frozenset[str]] = field(default_factory=dict)  # runtime closures, where they are known
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Moved:
     """A node that is not what it was. `because` names the causes that it goes back to, itself not among them."""
 
@@ -48,7 +48,7 @@ class Moved:
     because: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Causes:
     """All that moved. `unrecorded`: goals whose checks and runtime environment of before are not known."""
 

@@ -8,10 +8,10 @@ is not chosen by order alone while another is there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from orchestrator.errors import RecipeError
+from orchestrator.frozen import frozen
 from orchestrator.graph.options import ORIGIN, VERSION, Settings
 from orchestrator.recipe.model import Parts, Recipe, Version
 from orchestrator.recipe.parse import suggestion
@@ -32,7 +32,7 @@ class Brought(NamedTuple):
     where: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Choice:
     """A recipe at a version. `why` says how the version was chosen; `options` holds all that it reads."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
 
 from orchestrator.digest import Digest
+from orchestrator.frozen import field, frozen
 from orchestrator.recipe.model import LocalFile, Setuid
 
 __all__ = ["Check", "Graph", "LocalFile", "Node", "Origin", "Setuid", "Source"]
@@ -13,7 +13,7 @@ __all__ = ["Check", "Graph", "LocalFile", "Node", "Origin", "Setuid", "Source"]
 Origin = Literal["source", "vendor", "dirty"]  # dirty: of a developer's own tree, or built with something that is
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Source:
     """A fixed-output source. `name` is the full `pypi:...` text; `where` (file and field) is for messages only."""
 
@@ -31,7 +31,7 @@ class Source:
         return self.name.startswith(("file:", "dir:", "git:file:"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Check:
     """The step that decides whether an output works. `inputs` are node names mounted besides the runtime closure."""
 
@@ -40,7 +40,7 @@ class Check:
     inputs: tuple[str, ...] = ()  # with their runtime closures; top first; holds a base if it replaces the runtime base
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Node:
     """One recipe in one goal's graph, or what an image adds to it (graph/environment.py)."""
 
@@ -72,7 +72,7 @@ class Node:
         return f"{self.name} {self.version}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Graph:
     """Every node that the goals need to be built, run or checked, dependencies before dependents."""
 

@@ -7,15 +7,15 @@ record of it is ever taken for one of what anybody else could make.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 
 from orchestrator.errors import RecipeError, UsageError
+from orchestrator.frozen import frozen, replace
 from orchestrator.graph.derivation import Graph, Node, Source
 
 SCHEME = "dir:"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class DeveloperTree:
     """A directory as it was when the command began."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from orchestrator.frozen import frozen
 
 AROUND = 2  # lines of a script that are shown before and after what changed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Change:
     """What is different in one field of a document. `lines` show more of it: a unified diff of a script, the hashes of
     a file before and after."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from orchestrator.errors import RecipeError, UsageError
+from orchestrator.frozen import field, frozen
 from orchestrator.recipe.model import Recipe
 from orchestrator.recipe.parse import closest, suggestion
 from orchestrator.recipe.project import GlobalOption
@@ -15,7 +15,7 @@ ORIGINS = ("source", "vendor")
 VERSION = "version"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Settings:
     """Options by full name (`cuda`, `origin`, `ucx.version`, `libfabric.verbs`), sorted; only what was set."""
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.digest import Digest
 from orchestrator.errors import BuildFailed, OrchError
 from orchestrator.events import Monitor, Notice, StepFinished, StepOutput, StepPhase, StepsAdded, StepStarted
+from orchestrator.frozen import frozen
 from orchestrator.image.base_layers import BaseImage
 from orchestrator.image.checks import Verdict, run_checks
 from orchestrator.image.elf import elf_facts
@@ -51,7 +51,7 @@ class ChecksFailed(BuildFailed):
     code = "checks-failed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Assembly:
     """What an image is assembled from."""
 

@@ -11,7 +11,6 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 from orchestrator.digest import Digest, key_of
 from orchestrator.errors import MachineError, OrchError, SourceError
 from orchestrator.fetch.oci_manifest import Blob, ImageManifest, json_object
+from orchestrator.frozen import frozen, replace
 from orchestrator.image.layer_stack import LayerStack, UnpackedLayer
 from orchestrator.image.layer_unpack import unpack_layer
 from orchestrator.image.layout import read_document
@@ -33,7 +33,7 @@ _SETID = 0o6000
 _AT_ONCE = 4  # layers
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class BaseImage:
     """An image that others stand on."""
 
@@ -45,7 +45,7 @@ class BaseImage:
     setuid: tuple[str, ...]  # paths whose setuid or setgid bits the layers have and the object has not
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _Known:
     object: Digest
     setuid: tuple[str, ...]

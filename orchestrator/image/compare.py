@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from orchestrator.frozen import frozen
 from orchestrator.store.images import ComponentFields, ImageRecord, LayerFields
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ComponentChange:
     """One component that is not the same in both; None: it is not there."""
 
@@ -29,7 +28,7 @@ class ComponentChange:
         return f"{self.after.version}, other bytes"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Comparison:
     """Two images side by side. Bytes are of compressed layers."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +19,7 @@ from elftools.construct import ConstructError
 from elftools.elf.elffile import ELFFile
 
 from orchestrator.digest import Digest
+from orchestrator.frozen import frozen
 from orchestrator.image.model import ElfFacts
 from orchestrator.store import Layout, object_tree, read_manifest
 from orchestrator.store.records import read_record, write_record
@@ -123,7 +124,7 @@ def _newest(version: str) -> str:
     return match[1] if match else _GLIBC_NAMED.get(version, "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _Dynamic:
     """The dynamic section as the loader sees it: tags, and where addresses lie in the file."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,6 +12,7 @@ from elftools.construct import ConstructError
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 
+from orchestrator.frozen import frozen
 from orchestrator.image.elf import read_elf
 from orchestrator.tree import disk
 
@@ -22,7 +22,7 @@ _SYMBOL = struct.Struct("<IBBHQQ")  # Elf64_Sym: name, info, other, section, val
 _HIDDEN = (1, 2)  # of a symbol's visibility: internal, hidden
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ElfChange:
     """What of an ELF file a program that uses it can see to be different. Sorted."""
 

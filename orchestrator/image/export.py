@@ -13,12 +13,12 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from orchestrator.digest import Digest, canonical_json, sha256_file
 from orchestrator.errors import UsageError
+from orchestrator.frozen import frozen
 from orchestrator.image.archives import is_archive, write_docker_archive, write_oci_archive
 from orchestrator.image.layout import INDEX_FILE, LAYOUT, LAYOUT_FILE, image_blobs, manifest_descriptor, refuse_blob
 from orchestrator.image.oci import INDEX, REF_NAME, Descriptor
@@ -35,7 +35,7 @@ _NO_LINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.EOPNOTSU
 _CHUNK = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Target:
     """Where an image goes, and in which form."""
 

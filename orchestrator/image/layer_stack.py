@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.errors import SourceError
+from orchestrator.frozen import frozen
 from orchestrator.tree import disk, remove_tree
 
 _MAX_HOPS = 40  # links followed for one name: the kernel's limit
 _ABSENT = 0  # no file type is 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Facts:
     """What a layer's header says of an entry and the tree on disk does not keep."""
 

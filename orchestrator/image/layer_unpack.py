@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -21,6 +20,7 @@ from orchestrator.archive.writer import Rules, Writer
 from orchestrator.digest import Digest
 from orchestrator.errors import SourceError
 from orchestrator.fetch.oci_manifest import Blob
+from orchestrator.frozen import replace
 from orchestrator.image.compress import MEDIA_TYPES, decompress
 from orchestrator.image.layer_stack import Facts, UnpackedLayer, real_directory
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import NoReturn
 
 from orchestrator.digest import Digest, canonical_json, key_of
 from orchestrator.errors import MachineError, OrchError
+from orchestrator.frozen import replace
 from orchestrator.image.oci import MANIFEST, REF_NAME, Descriptor, Document, check_ref, image_index
 from orchestrator.store import Layout, locked, put_aside
 from orchestrator.store.blobs import add_blob, blob_path, quarantine_blob

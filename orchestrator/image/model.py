@@ -7,10 +7,10 @@ from. A LayerPlan is what one layer is written from, a Layer what it became.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Literal
 
 from orchestrator.digest import Digest
+from orchestrator.frozen import field, frozen
 from orchestrator.recipe.image import Image
 from orchestrator.recipe.python_lock import PythonLock
 from orchestrator.tree import Entry, Manifest
@@ -19,7 +19,7 @@ Kind = Literal["base", "native", "wheel", "bytecode", "system"]
 Compression = Literal["zstd", "gzip"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Component:
     """One stored tree that is in an image."""
 
@@ -33,7 +33,7 @@ class Component:
     recipe: str = ""  # the file that declares it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class View:
     """The merged root of an image. `owner` maps a path (relative, no leading '/') to the index of the component whose
     entry it is; of a directory that several have, the last's. `excluded` names the paths of a component that are left
@@ -50,7 +50,7 @@ class View:
         return self.components[self.owner[path]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LayerPart:
     """One component's share in a layer: all of its tree but `excluded`."""
 
@@ -59,7 +59,7 @@ class LayerPart:
     excluded: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LayerPlan:
     """What one layer holds: parts in the order in which they are written; no path is a file in two of them with
     different content."""
@@ -69,7 +69,7 @@ class LayerPlan:
     size: int  # bytes of files, not compressed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Layer:
     """A layer that is in the layout: OCI's descriptor and diff_id, and what it is made of."""
 
@@ -82,7 +82,7 @@ class Layer:
     parts: tuple[LayerPart, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Finding:
     """Something that a check found. `path` is the file (relative), `name` what is wrong about it: a soname, a package;
     waivers match these two."""
@@ -94,7 +94,7 @@ class Finding:
     hint: str  # the remedy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ElfFacts:
     """What the dynamic section of one ELF file says, and which symbol versions it needs of which library."""
 
@@ -108,7 +108,7 @@ class ElfFacts:
     inherited: bool = False  # `runpath` is DT_RPATH: the loader looks there too for what its libraries need
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Subject:
     """What checks look at."""
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import RecipeError
+from orchestrator.frozen import field, frozen
 from orchestrator.image.model import Layer
 
 CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -23,7 +23,7 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _REF = re.compile(r"[A-Za-z0-9]+(?:[-._:@/+][A-Za-z0-9]+)*")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Descriptor:
     """What a blob is, how it is called by its content, and how big it is."""
 
@@ -57,7 +57,7 @@ class Document(NamedTuple):
     data: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ImageMeta:
     """What an image configuration says beside its layers."""
 

@@ -4,17 +4,17 @@ the manifests of the image's objects in the store, no blob."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from posixpath import normpath
 
 from orchestrator.errors import MachineError
+from orchestrator.frozen import frozen
 from orchestrator.store import Layout, has_object, read_manifest
 from orchestrator.store.images import ComponentFields, ImageRecord, LayerFields
 from orchestrator.tree import Entry, Manifest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Place:
     """One path of an image and where it comes from. `layer` None: one of several, of a base from a registry."""
 

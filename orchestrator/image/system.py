@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.errors import RecipeError
 from orchestrator.events import Monitor
+from orchestrator.frozen import replace
 from orchestrator.image.model import View
 from orchestrator.recipe.image import Image
 from orchestrator.sandbox.runtime import run

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import MachineError
+from orchestrator.frozen import frozen
 
 # Which Debian or Ubuntu package brings a program, where the two names differ.
 _PACKAGES = {
@@ -24,7 +24,7 @@ _PACKAGES = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Completed:
     """What a program said and how it ended; 128+N when a signal N ended it."""
 

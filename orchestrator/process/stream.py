@@ -17,12 +17,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from threading import Event
 
 from orchestrator.errors import MachineError
+from orchestrator.frozen import frozen
 from orchestrator.process.program import find_program
 
 _CHUNK = 1 << 16
@@ -39,7 +39,7 @@ class Ending(Enum):
     STOPPED = "stopped"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Ended:
     """How a streamed process ended: 128+N when a signal N ended it. Seconds are wall time."""
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 
 from orchestrator.errors import RecipeError
+from orchestrator.frozen import frozen, replace
 from orchestrator.recipe.lines import FieldPath, field_lines
 from orchestrator.recipe.model import Document, SourceEntry, Version
 from orchestrator.recipe.parse import parse
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Pin:
     """What was found out about a source: one of the two hashes, hex, and its bytes."""
 

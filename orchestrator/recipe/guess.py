@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from orchestrator.frozen import frozen
 from orchestrator.recipe.check import NAME, VERSION
 
 System = Literal["wheel", "autotools", "autoreconf", "cmake", "meson", "configure", "make", "unknown"]
@@ -52,7 +52,7 @@ _LICENCES = (  # where two begin at one place, the first is meant
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Guess:
     """What a source seems to be. A text is empty where nothing was found."""
 

@@ -5,10 +5,10 @@ Plain dataclasses, as in model.py: only reading a file needs the validator.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from orchestrator.frozen import field, frozen
 from orchestrator.recipe.model import STRICT, LocalFile, Script
 from orchestrator.recipe.python_lock import PythonLock
 
@@ -31,7 +31,7 @@ CHECKS = (
 BASE_IMAGE = "base-image"  # the component that is a base from a registry
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ImageBase:
     """`[base]`: what the image stands on: a base recipe, or a registry's image by digest (`oci:REPO@sha256:...`)."""
 
@@ -41,7 +41,7 @@ class ImageBase:
     from_: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Python:
     """`[python]`: the Python environment and what its lock is made from."""
 
@@ -60,7 +60,7 @@ class Python:
     lock: str = "python.lock"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Winner:
     """Of several components that have `path` with different content, the image takes that of `component`."""
 
@@ -71,7 +71,7 @@ class Winner:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Drop:
     """Files of a component that the image leaves out: `path` is a glob (`*` crosses '/'), relative to the root."""
 
@@ -82,7 +82,7 @@ class Drop:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Config:
     """`[config]`: the OCI image configuration and the system files that go with it."""
 
@@ -103,7 +103,7 @@ class Config:
     created: str = "1980-01-01T00:00:00Z"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Waiver:
     """One finding of one check that is let pass. One that matches nothing is an error. Patterns are globs."""
 
@@ -115,7 +115,7 @@ class Waiver:
     name: str = "*"  # what is found there: a soname, a requirement
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Checks:
     """`[checks]`: what must hold before the image gets its name."""
 
@@ -129,7 +129,7 @@ class Checks:
     off: dict[str, str] = field(default_factory=dict)  # check -> the reason why it is not run
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ImageDocument:
     """A whole image.toml."""
 
@@ -152,7 +152,7 @@ class ImageDocument:
     run: Script | None = None  # run in the image before it gets its name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Image:
     """An image recipe that was read and checked, its lock and the files beside it too."""
 

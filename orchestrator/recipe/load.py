@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 from orchestrator.digest import sha256_file
 from orchestrator.errors import RecipeError
+from orchestrator.frozen import replace
 from orchestrator.recipe.index import RecipeIndex
 from orchestrator.recipe.lines import FieldPath
 from orchestrator.recipe.lock import Lock, read_lock

@@ -11,16 +11,17 @@ NAME VERSION POOLPATH SIZE SHA256
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from orchestrator.frozen import frozen
 
 if TYPE_CHECKING:
     from orchestrator.recipe.lock_form import Form
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Deb:
     """One .deb: `path` is its place below the archive's root, `size` in bytes."""
 
@@ -31,7 +32,7 @@ class Deb:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Lock:
     """What a base is made of. `packages` is what was asked for, `made` the day (YYYY-MM-DD) it was resolved."""
 

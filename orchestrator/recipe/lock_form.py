@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import RecipeError
+from orchestrator.frozen import frozen
 
 SCHEMA = "1"
 NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
@@ -34,7 +34,7 @@ def is_date(text: str) -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Form:
     """One kind of lock. `header` maps each name after the title to what its value is and looks like, `row` each field
     of a line to its form; `item` is what a line stands for, `again` the command that makes such a lock."""

@@ -7,10 +7,10 @@ every type as written, no key that is not named here. A name that Python keeps f
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from orchestrator.frozen import field, frozen
 from orchestrator.recipe.lock import Lock
 
 Origin = Literal["source", "vendor"]
@@ -23,7 +23,7 @@ def _toml_name(field_name: str) -> str:
 STRICT: dict[str, object] = {"strict": True, "extra": "forbid", "alias_generator": _toml_name}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LocalFile:
     """A patch or helper file beside the recipe. Its text and whether it can be run are in the key, its place is not."""
 
@@ -33,7 +33,7 @@ class LocalFile:
     executable: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Setuid:
     """A path of a base that keeps its setuid or setgid bit, and why."""
 
@@ -43,7 +43,7 @@ class Setuid:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SourceEntry:
     """One `sources` entry. `unpack` None: the recipe's name."""
 
@@ -57,7 +57,7 @@ class SourceEntry:
     when: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Requirement:
     """What a version needs of another recipe: a `version` specifier or a `feature`."""
 
@@ -69,7 +69,7 @@ class Requirement:
     feature: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Version:
     """One `[versions."V"]` table."""
 
@@ -97,7 +97,7 @@ class Version:
         return tuple(dict.fromkeys((*self.when, *self.reads)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class OptionValue:
     """What a value of an option adds."""
 
@@ -108,7 +108,7 @@ class OptionValue:
     runtime: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Option:
     """One `[options.NAME]` table of a recipe."""
 
@@ -119,7 +119,7 @@ class Option:
     doc: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Inputs:
     """`[inputs]`: names of recipes."""
 
@@ -130,7 +130,7 @@ class Inputs:
     check: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Runtime:
     """`[runtime]`: what a user of the output has in the environment and in the loader's path."""
 
@@ -140,7 +140,7 @@ class Runtime:
     ldconf: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Script:
     """`[build]` or `[check]`: a script and the files beside the recipe that it gets."""
 
@@ -150,7 +150,7 @@ class Script:
     files: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class OriginTable:
     """`[vendor]` or `[source]`: each table in it replaces the shared one of that name, for versions of that origin."""
 
@@ -162,7 +162,7 @@ class OriginTable:
     check: Script | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Base:
     """`[base]`: the recipe is a base, made from a lock of .debs."""
 
@@ -173,7 +173,7 @@ class Base:
     setuid: tuple[Setuid, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Document:
     """A whole recipe.toml."""
 
@@ -194,7 +194,7 @@ class Document:
     base: Base | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Parts:
     """The tables that hold for one origin, and where the inputs stand (`inputs` or `vendor.inputs`), for messages."""
 
@@ -205,7 +205,7 @@ class Parts:
     inputs_field: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Recipe:
     """A recipe that was read, checked, and whose files beside it were hashed."""
 

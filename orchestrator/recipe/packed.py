@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from orchestrator.frozen import names
 from orchestrator.recipe.lock import Deb, Lock
 from orchestrator.recipe.model import (
     Base,
@@ -35,7 +35,7 @@ _CLASSES: tuple[type, ...] = (
     LocalFile, Lock, Deb,
 )  # fmt: skip
 _NUMBERS = {kind: number for number, kind in enumerate(_CLASSES)}
-_NAMES = [[field.name for field in fields(kind)] for kind in _CLASSES]
+_NAMES = [names(kind) for kind in _CLASSES]
 _SETTERS: list[list[Callable[[Any, Any], None]]] = [
     [getattr(kind, name).__set__ for name in names] for kind, names in zip(_CLASSES, _NAMES, strict=True)
 ]

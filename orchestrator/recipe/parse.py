@@ -11,12 +11,12 @@ import re
 import tomllib
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from types import UnionType
 from typing import Any, TypeVar
 
 from orchestrator.errors import RecipeError
+from orchestrator.frozen import frozen, is_frozen, names
 from orchestrator.recipe.lines import FieldPath, field_lines
 from orchestrator.recipe.shape import Doubt, shaped
 
@@ -34,7 +34,7 @@ _DATE = "a date or time"  # the one kind of TOML value that JSON lacks
 _GIVEN = {str: "a string", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a table"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Problem:
     """One thing that is wrong: the field, the fact, the remedy."""
 
@@ -82,7 +82,7 @@ def failure(problems: Sequence[Problem], text: str, where: str) -> RecipeError:
 
 def _inside(kind: Any, part: str | int) -> Any:
     """The type of field or item `part` of `kind`."""
-    if is_dataclass(kind):
+    if is_frozen(kind):
         hints = typing.get_type_hints(kind)
         name = str(part)
         kind = hints[name] if name in hints else hints[f"{name}_"]
@@ -96,7 +96,7 @@ def _allowed(kind: Any, path: FieldPath) -> list[str]:
     """The keys of the table at `path` of a document of type `kind`."""
     for part in path:
         kind = _inside(kind, part)
-    return [field.name.rstrip("_") for field in fields(kind)]
+    return [name.rstrip("_") for name in names(kind)]
 
 
 def _problem(kind: type, error: Mapping[str, Any]) -> Problem:

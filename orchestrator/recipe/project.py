@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 from orchestrator.errors import RecipeError, UsageError
+from orchestrator.frozen import field, frozen
 from orchestrator.recipe.amounts import parse_size
 from orchestrator.recipe.model import STRICT
 from orchestrator.recipe.parse import Problem, failure, parse
@@ -17,7 +17,7 @@ RESERVED = ("origin",)  # options of orch itself
 OPTION_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class GlobalOption:
     """An option that holds for a whole closure: `--set NAME=VALUE`."""
 
@@ -27,7 +27,7 @@ class GlobalOption:
     default: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Project:
     """What orch.toml says. `mirrors` maps a source scheme to addresses tried in turn; `store` is None if not said."""
 
@@ -40,7 +40,7 @@ class Project:
     trusted_keys: tuple[str, ...] = ()  # `NAME:BASE64`: whose signatures are believed there
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _OptionTable:
     """One `[options.NAME]` table."""
 
@@ -51,7 +51,7 @@ class _OptionTable:
     doc: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _Mirrors:
     """`[mirrors]`."""
 
@@ -61,7 +61,7 @@ class _Mirrors:
     debian: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _StoreTable:
     """`[store]`."""
 
@@ -73,7 +73,7 @@ class _StoreTable:
     trusted_keys: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _Document:
     """A whole orch.toml. (Without such a text, dataclass makes one up, which takes longer than all else it does.)"""
 

@@ -12,11 +12,11 @@ NAME VERSION FILENAME SIZE SHA256
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from orchestrator.digest import key_of
+from orchestrator.frozen import frozen, replace
 from orchestrator.recipe.lock_form import DATE_FORM, SHA256, SIZE, Form, lock_text
 from orchestrator.recipe.wheel_tags import PLATFORM, PYTHON, misfit
 
@@ -42,7 +42,7 @@ _FORM = Form(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Wheel:
     """One wheel: `name` normalised (PEP 503), `size` in bytes, `sha256` hex of the file."""
 
@@ -53,7 +53,7 @@ class Wheel:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PythonLock:
     """The wheels of one environment, by name; `input` says what they were resolved from (`lock_input`)."""
 

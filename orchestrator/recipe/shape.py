@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable
-from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any
+
+from orchestrator.frozen import is_frozen, names, required
 
 _LARGEST = 1 << 63  # integers from here on are unusual
 
@@ -23,13 +24,13 @@ class Doubt(Exception):
 
 
 def shaped(table: dict[str, Any], kind: Any) -> Any:
-    """The value of type `kind`, a dataclass, that `table` holds; raise Doubt if that is not plain."""
+    """The value of type `kind`, a frozen class, that `table` holds; raise Doubt if that is not plain."""
     return _reader(kind)(table)
 
 
 @cache
 def _reader(kind: Any) -> Callable[[Any], Any]:
-    if is_dataclass(kind):
+    if is_frozen(kind):
         return _of_fields(kind)
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is tuple and len(inner) == 2 and inner[1] is Ellipsis:
@@ -97,12 +98,8 @@ def _of_entries(kind: Any) -> Callable[[Any], Any]:
 
 def _of_fields(kind: Any) -> Callable[[Any], Any]:
     hints = typing.get_type_hints(kind)
-    known = {field.name.rstrip("_"): (field.name, _reader(hints[field.name])) for field in fields(kind)}
-    needed = {
-        field.name.rstrip("_")
-        for field in fields(kind)
-        if field.default is MISSING and field.default_factory is MISSING
-    }
+    known = {name.rstrip("_"): (name, _reader(hints[name])) for name in names(kind)}
+    needed = {name.rstrip("_") for name in required(kind)}
 
     def read(value: Any) -> Any:
         if type(value) is not dict or not needed <= value.keys() <= known.keys():

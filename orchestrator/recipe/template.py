@@ -7,8 +7,8 @@ be changed where it is not.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
+from orchestrator.frozen import frozen
 from orchestrator.recipe.guess import Guess
 from orchestrator.recipe.template_build import PLAIN, Parts, build_parts, comment
 
@@ -16,7 +16,7 @@ _TOOLS = {"cmake": ("cmake", "ninja-build"), "meson": ("meson", "ninja-build"), 
 _COLUMN = 42  # where remarks begin, if there is room
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Pinned:
     """The source of the recipe, as its entry names it, and how far its hash is to be trusted."""
 
@@ -26,7 +26,7 @@ class Pinned:
     trust: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Surroundings:
     """What a project has for a recipe to stand on."""
 

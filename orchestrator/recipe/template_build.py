@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from orchestrator.frozen import frozen
 from orchestrator.recipe.guess import Guess, System
 
 PLAIN = re.compile(r"[A-Za-z0-9@+._/][A-Za-z0-9@+._/-]*")  # what can stand in a script unquoted
@@ -13,7 +13,7 @@ WHY_PREFIX = "a prefix of its own, so that no two recipes have one path"
 _CHECK = ("# Better: run it. A program's --version, a small example, a test of upstream's.",)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Parts:
     """What of a recipe differs between build systems. `kind` is what shows that it is one of this system."""
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
+
+from orchestrator.frozen import frozen
 
 if TYPE_CHECKING:
     from packaging.tags import Tag
@@ -20,7 +21,7 @@ OLDEST = {"x86_64": 5, "aarch64": 17}  # the C library of the first manylinux fo
 LEGACY = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Misfit:
     """Why a wheel cannot be in a lock: the fact, and what would fit."""
 

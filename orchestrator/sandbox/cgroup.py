@@ -10,9 +10,9 @@ import contextlib
 import itertools
 import os
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.frozen import frozen
 from orchestrator.sandbox.spec import Limits
 
 _PREFIX = "orch"
@@ -25,7 +25,7 @@ _MEMORY = {1: ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes"), 2: ("mem
 _EVENTS = {1: "memory.oom_control", 2: "memory.events"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Hierarchy:
     """A place where groups can be made: the version of its files, and the directory to make them in."""
 
@@ -33,12 +33,12 @@ class Hierarchy:
     folder: Path
 
 
-@dataclass(slots=True, kw_only=True)
 class Cage:
     """The groups of a run. A process joins by writing 0 into each of `joins`."""
 
-    folders: dict[Path, int] = field(default_factory=dict)  # directory -> version
-    unenforced: tuple[str, ...] = ()
+    def __init__(self) -> None:
+        self.folders: dict[Path, int] = {}  # directory -> version
+        self.unenforced: tuple[str, ...] = ()
 
     @property
     def joins(self) -> tuple[Path, ...]:

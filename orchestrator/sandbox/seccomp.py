@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import errno
 import struct
-from dataclasses import dataclass
 from functools import cache
 
 from orchestrator.errors import MachineError
+from orchestrator.frozen import frozen
 
 _LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06  # BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_JMP|JGE|K, BPF_RET|K
 _ALLOW = 0x7FFF0000
@@ -22,7 +22,7 @@ _ABSENT = _ERRNO | errno.ENOSYS
 _NUMBER_AT, _ARCHITECTURE_AT = 0, 4  # offsets in struct seccomp_data
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _Machine:
     audit: int
     keyrings: tuple[int, ...]

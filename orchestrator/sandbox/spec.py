@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from orchestrator.frozen import frozen
 
 # Raised only when what a build sees changes (environment, mounts, user, prelude), never by a release: in every key.
 SANDBOX_SCHEMA = 1
@@ -16,7 +17,7 @@ OUT_DIR = "/out"
 SOURCE_DATE_EPOCH = 315532800  # 1980-01-01, the first date that a zip archive can hold
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Bind:
     """A host file or directory seen inside at `inside`."""
 
@@ -25,7 +26,7 @@ class Bind:
     writable: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Limits:
     """Bounds on one run; None means no bound. Where the machine cannot enforce one, the Outcome says so."""
 
@@ -34,7 +35,7 @@ class Limits:
     seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Spec:
     """One run of one command.
 
@@ -56,7 +57,7 @@ class Spec:
     old_kernel_release: bool = False  # personality UNAME26, for --rebuild
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Outcome:
     """How a run ended. Seconds are wall time."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
+from orchestrator.frozen import frozen, replace
 from orchestrator.store.builds import BuildRecord
 from orchestrator.store.images import ImageRecord
 from orchestrator.store.index import GoalFacts
@@ -15,7 +15,7 @@ from orchestrator.store.links import Links
 from orchestrator.store.questions import UNKNOWN
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Share:
     """What belongs to a root or a component. Bytes."""
 
@@ -70,7 +70,7 @@ def by_component(names: Mapping[str, str], sizes: Mapping[str, int], kept: Colle
     return sorted(found, key=lambda share: (-share.alone - share.shared, share.label))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Spared:
     """What recorded runs built, and what they found. A hit is a component that a finished goal or image of a run
     needed, at run time or to be built, and that this run did not build; it spared the seconds its build once took."""

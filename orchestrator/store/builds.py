@@ -6,10 +6,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, cast, get_args
 
+from orchestrator.frozen import field, frozen, names
 from orchestrator.store.layout import Layout
 from orchestrator.store.records import mapping, number, read_record, text, write_record
 
@@ -17,7 +17,7 @@ Ending = Literal["done", "failed", "interrupted"]
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StepRecord:
     """One step of a run. Times are seconds; `began` counts from the start of the run."""
 
@@ -33,7 +33,7 @@ class StepRecord:
     log: str = ""  # below the store's root
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class BuildRecord:
     """One run of `orch build` or `orch image`."""
 
@@ -61,8 +61,8 @@ def new_build_id(began: float) -> str:
 
 def write_build(layout: Layout, build: BuildRecord) -> None:
     """Keep the record of a run; on the disk when this returns. Raise MachineError."""
-    steps = [{name: getattr(step, name) for name in StepRecord.__slots__} for step in build.steps]
-    document = {name: getattr(build, name) for name in BuildRecord.__slots__}
+    steps = [{name: getattr(step, name) for name in names(StepRecord)} for step in build.steps]
+    document = {name: getattr(build, name) for name in names(BuildRecord)}
     options = [list(pair) for pair in build.options]
     write_record(layout, layout.builds / f"{build.id}.json", {**document, "options": options, "steps": steps})
 

@@ -11,12 +11,12 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from orchestrator.digest import Digest, sha256_file
 from orchestrator.errors import MachineError, SourceError
+from orchestrator.frozen import frozen
 from orchestrator.store.blobs import blob_path, quarantine_blob
 from orchestrator.store.layout import Layout
 from orchestrator.store.packed import CHUNK, packed
@@ -38,7 +38,7 @@ _NAME = re.compile(
 Progress = Callable[[str, int, int], None]  # what is being done, how many of the entries are, how many there are
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Closure:
     """What a file holds. `records` are paths below the store's root."""
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.digest import Digest, key_of
+from orchestrator.frozen import frozen, replace
 from orchestrator.store.blobs import adopt_blob, blob_path, has_blob
 from orchestrator.store.closure_file import ClosureReader, Progress
 from orchestrator.store.durable import write_file
@@ -37,7 +37,7 @@ from orchestrator.tree import disk
 _MAX_RECORD = 64 << 20  # bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Imported:
     """What came, and what was there already."""
 

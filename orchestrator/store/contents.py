@@ -4,9 +4,9 @@ Pure."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
+from orchestrator.frozen import frozen
 from orchestrator.tree import Entry, Manifest
 
 _LINKS = 40  # that one path may lead through
@@ -63,7 +63,7 @@ def resolve(manifest: Manifest, path: str) -> Entry | None:
     return manifest.by_path.get("/".join(here))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Changes:
     """How a second tree differs from a first; directories that merely came or went with their files are not told."""
 

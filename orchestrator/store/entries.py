@@ -16,11 +16,11 @@ import base64
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from orchestrator.digest import Digest
 from orchestrator.errors import OrchError
+from orchestrator.frozen import frozen
 from orchestrator.store.records import mapping, number, text
 from orchestrator.store.signature import PublicKey, SecretKey
 
@@ -41,7 +41,7 @@ class BadEntry(Exception):
     """Why an entry is not believed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class CacheEntry:
     """What one build came to, as its signer says."""
 
@@ -66,7 +66,7 @@ class CacheEntry:
         return archive_name(self.output)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class CheckEntry:
     """A check that passed, as its signer says."""
 

@@ -7,10 +7,10 @@ import shutil
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import MachineError
+from orchestrator.frozen import frozen
 from orchestrator.store.goals import asked_note
 from orchestrator.store.held import collecting, held
 from orchestrator.store.index import Index, open_index
@@ -26,7 +26,7 @@ _WRITING = 86400.0  # seconds in which a file of the index is surely written
 _RECORDS = 30 * 86400.0  # seconds that a record outlives its object, so that `orch why` has something to compare with
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Policy:
     """How far to go. Without any limit, all that no root keeps goes."""
 
@@ -35,7 +35,7 @@ class Policy:
     older_than: float | None = None  # seconds: only what was not used for so long; older results of goals too
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Collected:
     """What went, or would go, oldest use first; what stays, and why."""
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from orchestrator.digest import Digest, blake3_bytes, key_of
+from orchestrator.frozen import field, frozen
 from orchestrator.store.layout import Layout, safe_name
 from orchestrator.store.recent import add_recent, recent_keys
 from orchestrator.store.records import mapping, number, read_record, text, write_record
@@ -29,7 +29,7 @@ class ClosureItem(NamedTuple):
     derivation: Digest | None = None  # its derivation key; None in records of before
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Goal:
     """A goal that was built and whose checks passed. A record is no proof that its objects are still in the store."""
 

@@ -5,11 +5,11 @@ A record is no proof that its blobs and objects are still in the store.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from orchestrator.digest import Digest
+from orchestrator.frozen import frozen
 from orchestrator.store.layout import Layout, safe_name
 from orchestrator.store.records import number, read_record, text, write_record
 from orchestrator.tree import disk
@@ -42,7 +42,7 @@ class ComponentFields(NamedTuple):
     excluded: tuple[str, ...] = ()  # paths of its tree that are not
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ImageRecord:
     """An image that was assembled and whose checks have passed."""
 

@@ -7,10 +7,10 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from orchestrator.frozen import frozen
 from orchestrator.store.indexing import update
 from orchestrator.store.layout import Layout
 from orchestrator.store.realisations import Kind
@@ -35,7 +35,7 @@ class Size(NamedTuple):
     entries: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Facts:
     """What the index has of a realisation or check: its record without scripts. Digests and keys are hex."""
 
@@ -56,7 +56,7 @@ class Facts:
     sources: tuple[tuple[str, str], ...]  # file name -> sha256, or `tree:` and a digest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class GoalFacts:
     """What the index has of a finished goal."""
 

@@ -17,11 +17,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from orchestrator.digest import blake3_bytes
+from orchestrator.frozen import field, frozen
 from orchestrator.store.goals import RECENT
 from orchestrator.store.images import ImageRecord, latest_image, list_images
 from orchestrator.store.index import GoalFacts, Index
@@ -32,7 +32,7 @@ from orchestrator.tree import disk, machine_error
 RootKind = Literal["goal", "image", "link", "pin", "running"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Root:
     """One reason to keep things. Objects and blobs by hex, each with the name of the component or layer that it is."""
 

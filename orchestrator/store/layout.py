@@ -22,11 +22,11 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.digest import Digest
 from orchestrator.errors import MachineError
+from orchestrator.frozen import frozen
 from orchestrator.store.durable import fsync_path, write_file
 from orchestrator.tree import disk
 
@@ -64,7 +64,7 @@ _DIRECTORIES = (
 _MAY_BE_THERE = {"README.md", ".gitignore", "lost+found", _SCHEMA_FILE, *_DIRECTORIES}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Layout:
     """The paths of one store; `root` is absolute and no link."""
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
+from orchestrator.frozen import frozen
 from orchestrator.store.index import Facts, GoalFacts, Index
 from orchestrator.store.questions import newest
 from orchestrator.store.select import Chosen
@@ -18,7 +18,7 @@ from orchestrator.store.select import Chosen
 Reason = Literal["runtime", "build"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Link:
     """One step from a derivation to what it needs."""
 

@@ -11,10 +11,10 @@ import errno
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.digest import Digest, blake3_file
+from orchestrator.frozen import frozen
 from orchestrator.store.held import collecting
 from orchestrator.store.layout import Layout
 from orchestrator.store.objects import object_tree
@@ -26,7 +26,7 @@ _SMALLEST = 4096  # bytes: a smaller file takes a block anyway, and links are no
 Content = tuple[str, bool]  # BLAKE3 hex, whether it can be executed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Optimised:
     """What linking saved, or would save."""
 

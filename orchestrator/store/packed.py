@@ -11,12 +11,12 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from orchestrator.digest import Blake3, Digest, blake3_bytes
 from orchestrator.errors import MachineError
+from orchestrator.frozen import replace
 from orchestrator.store.layout import Layout
 from orchestrator.store.objects import object_tree, publish_tree, quarantine_object, read_manifest
 from orchestrator.tree import Entry, Manifest, machine_error

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from orchestrator.digest import Digest
+from orchestrator.frozen import field, frozen
 from orchestrator.store.layout import Layout, safe_name
 from orchestrator.store.recent import recent_keys, with_recent
 from orchestrator.store.records import (
@@ -30,7 +30,7 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 RECENT = 8  # successes of one recipe that are remembered by name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Realisation:
     """The result of one key. A record is no proof that its output is still in the store: ask has_object."""
 

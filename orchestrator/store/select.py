@@ -7,10 +7,10 @@ import difflib
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import UsageError
+from orchestrator.frozen import frozen
 from orchestrator.store.images import list_images
 from orchestrator.store.index import Facts, Index, Size
 from orchestrator.store.layout import Layout
@@ -18,7 +18,7 @@ from orchestrator.store.layout import Layout
 _PREFIX = re.compile(r"(?:blake3:)?([0-9a-f]{4,64})")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Chosen:
     """An object of the store, and the newest derivation that led to it, if a record tells."""
 

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import dataclass, field
 
 from orchestrator.errors import UsageError
+from orchestrator.frozen import field, frozen
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LENGTH = 32  # bytes of either key
 _SECRET = "secret"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PublicKey:
     """What signatures are verified with."""
 
@@ -46,7 +46,7 @@ class PublicKey:
         return True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SecretKey:
     """What signs."""
 

@@ -10,12 +10,12 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.digest import Digest, blake3_file, sha256_file
 from orchestrator.errors import SourceError
+from orchestrator.frozen import frozen
 from orchestrator.store.aside import put_aside
 from orchestrator.store.durable import fsync_path
 from orchestrator.store.held import hold
@@ -27,7 +27,7 @@ from orchestrator.tree import disk
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StoredSource:
     """What is known of a stored source beside its bytes."""
 

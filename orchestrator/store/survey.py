@@ -18,10 +18,10 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from orchestrator.frozen import frozen
 from orchestrator.store.held import Thing
 from orchestrator.store.index import Index
 from orchestrator.store.keep import Root
@@ -34,7 +34,7 @@ _DAY = 86400.0
 _LOGS = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Candidate:
     """Something that no root keeps."""
 
@@ -45,7 +45,7 @@ class Candidate:
     used: float  # seconds since 1970
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Survey:
     """What is kept, and by what; what may go; how much there is, in bytes."""
 

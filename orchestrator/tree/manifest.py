@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 from orchestrator.digest import Digest, blake3_bytes, canonical_json
+from orchestrator.frozen import frozen
 
 Kind = Literal["file", "dir", "link"]
 
@@ -22,7 +22,7 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 _XATTR_HEX = re.compile(r"(?:[0-9a-f]{2})*")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Entry:
     """One file, directory or symbolic link."""
 
@@ -37,7 +37,7 @@ class Entry:
     xattrs: tuple[tuple[str, str], ...] = ()  # name, hex of the value; sorted
 
 
-@dataclass(frozen=True)
+@frozen(kw_only=False, cached=True)
 class Manifest:
     """Entries sorted by path bytes. Every parent of an entry is an entry; whatever breaks that raises ValueError."""
 

@@ -7,10 +7,10 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.digest import blake3_bytes, blake3_file
+from orchestrator.frozen import frozen
 
 Failed = Callable[[str, OSError], None]  # the path within the tree, and what went wrong
 
@@ -21,7 +21,7 @@ _CHUNK_BYTES = 16 << 20
 _THREADS = 8
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Found:
     """One thing in a tree; `stat` is its own, not that of what it points to."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from orchestrator.cli.drawing.picture import Picture
 from orchestrator.cli.drawing.timeline import Bar, critical_path
+from orchestrator.frozen import field, frozen
 
 OUTCOMES: Mapping[str, tuple[str, str]] = {  # how it reads, and its colour
     "built": ("built", "work"),
@@ -22,7 +22,7 @@ OUTCOMES: Mapping[str, tuple[str, str]] = {  # how it reads, and its colour
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StepFacts:
     """One step of a run."""
 
@@ -46,7 +46,7 @@ class StepFacts:
         return Bar(step=self.step, began=self.began, seconds=self.seconds, colour=colour, note=note)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RunFacts:
     """A run. `needs` maps a step to those that it had to wait for."""
 
@@ -74,7 +74,7 @@ class RunFacts:
         return sum(step.saved for step in self.steps)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LayerFacts:
     """A layer of an image, and what is in it."""
 
@@ -84,7 +84,7 @@ class LayerFacts:
     components: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ImageFacts:
     """An image that was made."""
 
@@ -98,7 +98,7 @@ class ImageFacts:
     off: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Facts:
     """What a report is of: a run, an image, or the run that made an image."""
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
 from orchestrator.cli.drawing.order import SWEEPS, Item, fewest_crossings, first_order
 from orchestrator.cli.drawing.picture import Edge, Kind
+from orchestrator.frozen import frozen
 
 _GAP = 12.0  # between the boxes of a column
 _WAY = 7.0  # the room of an edge that passes a column
@@ -25,7 +25,7 @@ _SCREEN = 60  # boxes in a column, more of which is a high drawing
 _ROWS = 40  # of a crowd that one box needs, such as wheels, in one column
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Line:
     """A part of an edge: from the right of one column to the left of the next, or straight through a column. `source`
     and `target` are empty where edges share it that differ in that."""
@@ -49,7 +49,7 @@ class _Link(NamedTuple):
         return Line(kind=self.kind, source=self.source, target=self.target, start=start, end=end, tip=tip)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Drawing:
     """Boxes by name as (x, y, width, height) of their upper left corner, lines, and the size of it all."""
 

@@ -7,10 +7,10 @@ mounted beside an input because it runs with it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.cli.numbers import bytes_text, seconds_text
+from orchestrator.frozen import frozen, replace
 
 if TYPE_CHECKING:
     from orchestrator.graph.derivation import Graph
@@ -35,7 +35,7 @@ STATES: Mapping[State, str] = {  # what each means, in the order of the legend
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Box:
     """One component. `bytes` is what it takes in the store, `seconds` what it took to build; None where not known."""
 
@@ -66,7 +66,7 @@ class Box:
         return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Edge:
     """`source` needs `target`."""
 
@@ -75,7 +75,7 @@ class Edge:
     kind: Kind
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Picture:
     """What is drawn. `roots` are the goals."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from orchestrator.cli.drawing.svg import clean
 from orchestrator.cli.numbers import count_text, seconds_text
+from orchestrator.frozen import frozen
 
 WIDE, NARROW = 1080.0, 350.0  # pixels, of a picture for a screen and of one for a phone
 _ROW = 26.0
@@ -25,7 +25,7 @@ STYLE = """\
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Bar:
     """A step that took time."""
 

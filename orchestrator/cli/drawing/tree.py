@@ -7,10 +7,10 @@ its parent is only built (or checked) with.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 
 from orchestrator.cli.complaint import harmless
 from orchestrator.cli.drawing.picture import Box, Picture, State, needs_of
+from orchestrator.frozen import frozen, replace
 
 _COLOURS: dict[State, str] = {
     "in store": "32",
@@ -25,7 +25,7 @@ _COLOURS: dict[State, str] = {
 _BRANCH = {"runtime": "─ ", "build": "╌ ", "check": "┄ "}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _Row:
     lead: str
     box: Box

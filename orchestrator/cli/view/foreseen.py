@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from orchestrator.frozen import field, frozen
 
 if TYPE_CHECKING:
     from orchestrator.build.estimate import Estimate
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 _OF_NODES = ("build", "substitute", "check", "fetch", "rebuild", "image", "run")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Foreseen:
     """`wanted_by` leads from a node to the nearest one that waits for it; seconds are by step (`build ucx`)."""
 

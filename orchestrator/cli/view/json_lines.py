@@ -21,6 +21,7 @@ from orchestrator.events import (
     StepStarted,
     StepWaiting,
 )
+from orchestrator.frozen import names
 
 SCHEMA = 1
 _NAMES: Mapping[type[Event], str] = {
@@ -62,7 +63,7 @@ class JsonView:
         say(_line("run-started", content))
 
     def __call__(self, event: Event) -> None:
-        content = {name: getattr(event, name) for name in event.__slots__}
+        content = {name: getattr(event, name) for name in names(event)}
         if isinstance(event, StepStarted):
             content["expected"] = self._foreseen.seconds.get(event.step)
             content["reason"] = event.reason or self._foreseen.reasons.get(event.step, "")

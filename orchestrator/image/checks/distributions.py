@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from packaging.metadata import parse_email
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from orchestrator.frozen import frozen
 from orchestrator.image.checks.case import Case
 
 # A distribution that another one carries with it (in `_vendor`) is nobody's but its own, and what belongs to the base's
@@ -18,7 +18,7 @@ _METADATA = re.compile(r"(?:.*/)?site-packages/[^/]+\.dist-info/METADATA")
 _PATCHED = re.compile(rb"(?m)^Package: python(\d+\.\d+)-minimal\n(?:.+\n)*?Version: (\d+\.\d+\.\d+)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Distribution:
     """One installed distribution."""
 

@@ -7,11 +7,11 @@ recipe, such as `nixl[cu12]<=0.10.1`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
 
+from orchestrator.frozen import frozen
 from orchestrator.image.checks.case import Case, finding
 from orchestrator.image.checks.distributions import Distribution, installed, marker_environment, normal
 from orchestrator.image.model import Finding
@@ -58,7 +58,7 @@ def _finding(path: str, name: str, what: str, hint: str) -> Finding:
     return finding("requirements", path, name, what, hint)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _Environment:
     there: Mapping[str, Distribution]
     markers: Mapping[str, str]

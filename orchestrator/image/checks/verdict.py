@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
+from orchestrator.frozen import frozen
 from orchestrator.image.checks import (
     budget,
     contents,
@@ -42,7 +42,7 @@ CHECKS: Mapping[str, Callable[[Case], Iterator[Finding]]] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Verdict:
     """What the checks say; the image may have its name if `findings` is empty."""
 
