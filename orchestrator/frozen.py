@@ -108,6 +108,10 @@ def _initialiser(made: Any, said: dict[str, _Field], places: tuple[str, ...]) ->
 
     def __init__(self: Any, /, *given: Any, **named: Any) -> None:
         if given:
+            if len(given) == len(puts) == len(places) and not named and after is None:  # as digests are made
+                for (_, put), value in zip(puts, given):  # noqa: B905 - as many as there are fields
+                    put(self, value)
+                return
             named = _placed(made, places, given, named)
         values = {**defaults, **named} if defaults else named
         for name, make in factories:

@@ -7,7 +7,7 @@ path to the end begins first, at most so many at once. A forecast, and it says s
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.build.plan import Plan, Step
@@ -24,8 +24,8 @@ class Estimate:
     """The steps of a plan with the seconds that they took before, by step (`build ucx`, `check nixl`).
 
     `rate` is bytes a second of past fetches, None if nobody knows; `tail` the seconds that follow the last step;
-    `accuracy` how good the last estimates were. A step that runs only if an input's bytes change counts for the order,
-    not for the time.
+    `accuracy` says how good the last estimates were, when asked. A step that runs only if an input's bytes change
+    counts for the order, not for the time.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Estimate:
         *,
         rate: float | None = None,
         tail: float = 0.0,
-        accuracy: Accuracy | None = None,
+        accuracy: Callable[[], Accuracy | None] = lambda: None,
     ) -> None:
         steps = [step for step in plan.steps if step.action != "reuse"]
         names = {step.name for step in steps}

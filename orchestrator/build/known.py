@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator import store  # what of it is needed is imported when it is: see there
 from orchestrator.digest import Digest
-from orchestrator.digest.looks import Looks, Moment
+from orchestrator.digest.kept import Moment
+from orchestrator.digest.looks import Looks
 from orchestrator.frozen import frozen
 from orchestrator.graph.derivation import Source
 

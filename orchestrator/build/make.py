@@ -70,6 +70,7 @@ class Maker:
     report: Report
     room: Room
     began: dict[str, float] = field(default_factory=dict)  # by step, once it has its lock
+    _reused: list[Realisation] = field(default_factory=list)  # not written yet
 
     def make(
         self,
@@ -93,7 +94,6 @@ class Maker:
             if found is not None and there is not None and has_object(self.layout, there):
                 self.reuse(node, found, "made by another process")
                 return there
-            before = {made.output for made in recent_realisations(self.layout, node.name)}
             log = new_log(self.layout, node.name, key)
             self.monitor(StepStarted(step=step, log=log))
             began = self.began[step] = time.monotonic()
@@ -101,20 +101,32 @@ class Maker:
                 tree, manifest = build(node, files, inputs, self._work(step, stage, log, share))
                 seconds = time.monotonic() - began
                 built()
+                again = has_object(self.layout, manifest.digest) and self._was(node, manifest.digest)
                 output = publish_tree(self.layout, tree, manifest)
                 made = self._record(node, "build", key, document, output, seconds, log, share)
                 write_realisations(self.layout, (made, self._alias(node, made)), stage)
         if found is not None and found.output != output:
             text = f"{node.label} came out different from before with the same inputs: {found.output}, now {output}"
             self.monitor(Notice(text=text))
-        self._finish(step, node, "built", seconds, "the same bytes as before" if output in before else "")
+        self._finish(step, node, "built", seconds, "the same bytes as before" if again else "")
         return output
 
     def reuse(self, node: Node, made: Realisation, why: str) -> None:
-        """Record that the derivation key of `node` leads to an output that exists under its build key."""
-        with self.room.directory(node.name) as stage:
-            write_realisations(self.layout, [self._alias(node, made)], stage)
+        """The derivation key of `node` leads to an output that is there under its build key: `write_reused` records it."""
+        self._reused.append(self._alias(node, made))
         self._finish(f"build {node.name}", node, "same", 0.0, why)
+
+    def write_reused(self, room: Path) -> None:
+        """Record all that was reused so far. `room` is a staging directory. A record that is lost is found again as it
+        was found now, so that all of them may wait for the end of a run. Raise MachineError."""
+        count = len(self._reused)
+        if count:
+            write_realisations(self.layout, self._reused[:count], room)
+            del self._reused[:count]
+
+    def _was(self, node: Node, output: Digest) -> bool:
+        """Whether one of the last builds of the recipe had this output."""
+        return any(made.output == output for made in recent_realisations(self.layout, node.name))
 
     def check(self, node: Node, digests: Mapping[str, Digest], share: Share) -> None:
         """Run the check of `node` with the outputs in `digests`, unless it has passed with them; raise if it fails."""

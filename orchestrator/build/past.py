@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import chain, islice
+from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from orchestrator import store
@@ -12,6 +13,7 @@ from orchestrator.build.estimate import Estimate
 from orchestrator.build.plan import Plan, Step
 
 if TYPE_CHECKING:
+    from orchestrator.build.accuracy import Accuracy
     from orchestrator.store import BuildRecord, Layout
 
 RUNS = 8  # records of runs that are looked at: for checks, for the rate of fetches, for what follows an image's builds
@@ -24,18 +26,27 @@ def estimate(plan: Plan, layout: Layout, jobs: int, *, cores: int = 1, image: st
     work = [step for step in plan.steps if step.action != "reuse"]
     if not work and image is None:
         return Estimate(plan, {}, jobs)
-    from orchestrator.build.accuracy import accuracy  # not needed where nothing is to be done
-
-    newest = store.recent_builds(layout)
-    runs = tuple(islice(newest, RUNS))
+    runs = cache(lambda: tuple(islice(store.recent_builds(layout), RUNS)))  # most plans ask for none
     share = max(1, cores // max(1, min(jobs, sum(1 for step in work if step.action == "build"))))
     seconds = {}
     for step in work:
-        took = _built(layout, step, share) if step.action == "build" else _checked(runs, step)
+        took = _built(layout, step, share) if step.action == "build" else _checked(runs(), step)
         if took is not None:
             seconds[step.name] = took
-    judged = accuracy(chain(runs, newest))
-    return Estimate(plan, seconds, jobs, rate=_rate(runs), tail=_tail(runs, image), accuracy=judged)
+    return Estimate(
+        plan,
+        seconds,
+        jobs,
+        rate=_rate(runs()) if plan.fetch else None,
+        tail=_tail(runs(), image) if image is not None else 0.0,
+        accuracy=lambda: _accuracy(layout),
+    )
+
+
+def _accuracy(layout: Layout) -> Accuracy | None:
+    from orchestrator.build.accuracy import accuracy
+
+    return accuracy(store.recent_builds(layout))
 
 
 def _built(layout: Layout, step: Step, share: int) -> float | None:
@@ -64,7 +75,7 @@ def _rate(runs: Iterable[BuildRecord]) -> float | None:
     return next(rates, None)
 
 
-def _tail(runs: Iterable[BuildRecord], image: str | None) -> float:
+def _tail(runs: Iterable[BuildRecord], image: str) -> float:
     """Seconds that the last run of this image went on for after its builds and checks: layers and image checks."""
     for run in runs:
         if run.verb == "image" and run.goals == (image,) and run.ending == "done":

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from orchestrator.digest import Digest, key_of
-from orchestrator.frozen import frozen
+from orchestrator.frozen import field, frozen
 from orchestrator.graph.closure import check_mounts, checks_of, closure_document, closure_key
 from orchestrator.graph.derivation import Graph, Node, Source
-from orchestrator.graph.keys import check_document, derivation_document, derivation_keys, explain, key_forms
+from orchestrator.graph.keys import check_document, derivation_document, derivation_keys, explain, key_form
 
 if TYPE_CHECKING:
     from orchestrator.build.substitute import Offers
@@ -84,11 +84,13 @@ def short_reason(reason: str, goal: str) -> str:
 
 @frozen
 class Plan:
-    """Steps in an order that works; `fetch` is what the certain builds lack. `done` maps finished goals to outputs."""
+    """Steps in an order that works; `fetch` is what the certain builds lack. `done` maps finished goals to outputs.
+    `recorded` says of nodes by which key (hex) a record was found, and which output that tells."""
 
     steps: tuple[Step, ...]
     fetch: tuple[Source, ...]
     done: tuple[tuple[str, Digest], ...]
+    recorded: Mapping[str, tuple[str, Digest]] = field(default_factory=dict)
 
     def count(self, action: Action, *, maybe: bool = False) -> int:
         return sum(1 for step in self.steps if step.action == action and step.maybe == maybe)
@@ -108,9 +110,9 @@ class _Planner:
         self.known = known
         self.offers = offers
         self._offered: dict[str, Found] = {}
-        self._forms = key_forms(graph)
-        self.keys = derivation_keys(graph, self._forms)
+        self.keys = derivation_keys(graph)
         self.steps: dict[str, Step] = {}
+        self.recorded: dict[str, tuple[str, Digest]] = {}
         self._digests: dict[str, Digest | None] = {}
         self._texts: dict[str, str] = {}  # those that are not None
         self._demands: dict[str, bool] = {}
@@ -119,31 +121,46 @@ class _Planner:
 
     def digest(self, name: str) -> Digest | None:
         """The output's digest as far as it is known without building."""
-        todo = [name] if name not in self._digests else []
-        while todo:
-            one = todo[-1]
-            before = [] if one in self._digests else [i for i in self.graph[one].build if i not in self._digests]
-            if not before:
-                if one not in self._digests:
-                    self._digests[one] = self._find(one)
-                todo.pop()
-            todo += before
+        if not self._digests:
+            self._find_all()
         return self._digests[name]
+
+    def _find_all(self) -> None:
+        """Look up the outputs of all nodes. A node that is as it was when the graph was remembered, its inputs' outputs
+        too, has the build key that it had."""
+        past = self.graph.past
+        moved = set(past.fresh) if past is not None else set()
+        for place, name in enumerate(self.graph.names):
+            was = None
+            if past is not None and place not in past.fresh and moved.isdisjoint(past.builds[place]):
+                was = past.recorded[place]
+            found = self._find(name) if was is None else self._find_again(name, *was)
+            self._digests[name] = found
+            if found is None or (past is not None and (found.hex,) != (past.recorded[place] or ("",))[1:]):
+                moved.add(place)
+            if found is not None:
+                self._texts[name] = str(found)
+
+    def _find_again(self, name: str, key: str, output: str) -> Digest | None:
+        found = self.known.output(Digest("blake3", key))
+        if found is None or found.hex != output:
+            return self._find(name)
+        self.recorded[name] = key, found
+        return found
 
     def _find(self, name: str) -> Digest | None:
         node = self.graph[name]
-        if all(i in self._texts for i in node.build):
-            found = self.known.output(self._forms[name].key(self._texts))
-        else:
-            found = self.known.output(self.keys[name])
-        if found is None and self.offers is not None:
+        whole = all(i in self._texts for i in node.build)
+        key = key_form(self.graph, name).key(self._texts) if whole else self.keys[name]
+        found = self.known.output(key)
+        if found is not None:
+            self.recorded[name] = key.hex, found
+        elif self.offers is not None:
             inputs = {i: digest for i in node.build if (digest := self._digests.get(i)) is not None}
             offer = self.offers.find(name, inputs)
             if offer is not None:
                 self._offered[name] = offer
                 found = offer.entry.output
-        if found is not None:
-            self._texts[name] = str(found)
         return found
 
     def demand(self, name: str, *, maybe: bool = False) -> None:
@@ -192,9 +209,14 @@ class _Planner:
     def _nearest(self, node: Node) -> Mapping[str, Any] | None:
         """Of the last successes of this recipe, the one that differs least from what is asked for now."""
         if node.name not in self._last:
-            now = self._document(node)
-            documents = self.known.documents(node.name)
-            self._last[node.name] = min(documents, key=lambda before: len(explain(before, now)), default=None)
+            now, least = self._document(node), None
+            for before in self.known.documents(node.name):
+                changes = len(explain(before, now))
+                if least is None or changes < least[0]:
+                    least = changes, before
+                if changes <= 1:  # none differs less
+                    break
+            self._last[node.name] = least and least[1]
         return self._last[node.name]
 
     def _only_inputs(self, node: Node, last: Mapping[str, Any]) -> bool:
@@ -277,4 +299,4 @@ def make_plan(graph: Graph, known: Known, objects: Iterable[str] = (), offers: O
     for step in steps:
         if step.action == "build" and not step.maybe:
             fetch.update({s.name: s for s in step.node.sources if not known.source(s)})
-    return Plan(steps=steps, fetch=tuple(fetch.values()), done=tuple(done))
+    return Plan(steps=steps, fetch=tuple(fetch.values()), done=tuple(done), recorded=planner.recorded)

@@ -28,7 +28,7 @@ from orchestrator.events import Monitor, Notice, StepFinished
 from orchestrator.frozen import field, frozen
 from orchestrator.graph.closure import check_mounts, checks_of, closure_document
 from orchestrator.graph.derivation import Graph, Node, Source
-from orchestrator.graph.keys import check_document, derivation_document, derivation_keys
+from orchestrator.graph.keys import check_document, derivation_keys, key_form
 from orchestrator.store import (
     ClosureItem,
     Goal,
@@ -40,7 +40,7 @@ from orchestrator.store import (
     read_realisation,
     settle,
     verify_object,
-    write_goal,
+    write_goals,
 )
 from orchestrator.tree import machine_error
 
@@ -80,10 +80,11 @@ class Engine:
         fetch: Fetch,
         monitor: Monitor,
         output: Callable[[Digest], Digest | None] | None = None,
+        recorded: Mapping[str, tuple[str, Digest]] | None = None,
         offers: Offers | None = None,
     ) -> None:
         """`output` tells what the record of a key leads to, if the caller can do so quicker than by reading it;
-        `offers` has what can be copied instead of built."""
+        `recorded` is what the plan found so (Plan.recorded); `offers` has what can be copied instead of built."""
         self.graph = graph
         self.layout = layout
         self.options = options
@@ -92,6 +93,7 @@ class Engine:
         self.monitor = monitor
         self._fetch_one = fetch
         self._output = output or self._read_output
+        self._planned = recorded if offers is None else None
         self._stop = threading.Event()
         self._room = Room(layout)
         self._maker = Maker(
@@ -132,12 +134,13 @@ class Engine:
         try:
             while await self._moved(names):
                 pass
+            with self._room.directory("records") as room:
+                self._maker.write_reused(room)
+                write_goals(self.layout, self._finished, room)
             settle(self.layout.root)
-            for goal in self._finished:
-                write_goal(self.layout, goal)
-                self.report.outputs[goal.goal] = goal.output
+            self.report.outputs.update((goal.goal, goal.output) for goal in self._finished)
             if everything and not self.report.failures:
-                await self._objects([node.name for node in self.graph.nodes])
+                await self._objects(self.graph.names)
         finally:
             self._stop.set()
             for task in self._tasks.values():
@@ -234,8 +237,8 @@ class Engine:
         if name in self._recorded:
             return self._recorded[name]
         digests = await self._all([self.digest(i) for i in node.build])
-        document = derivation_document(node, dict(zip(node.build, digests, strict=True)))
-        found = read_realisation(self.layout, key_of(document))
+        texts = {name: str(one) for name, one in zip(node.build, digests, strict=True)}
+        found = read_realisation(self.layout, key_form(self.graph, name).key(texts))
         output = found.output if found is not None and may_serve(found, node) else None
         if found is not None and output is not None and has_object(self.layout, output):
             self._maker.reuse(node, found, "inputs came out the same")
@@ -246,17 +249,28 @@ class Engine:
     def _read_records(self) -> dict[str, Digest]:
         """Digests that records tell without building. Where those of all inputs are known, the build key decides: what
         was built with other bytes of the same derivation is no answer."""
+        if self._planned is not None:
+            found = {name: one for name, (_, one) in self._planned.items() if self._output(self.keys[name]) == one}
+            self._planned = None  # whoever asks again wants to know what has become of it
+        else:
+            found = self._look_up()
+        hold(self.layout, "object", *(digest.hex for digest in found.values()))
+        return found
+
+    def _look_up(self) -> dict[str, Digest]:
         found: dict[str, Digest] = {}
+        texts: dict[str, str] = {}
         for node in self.graph.nodes:  # inputs come first
             inputs = {i: found[i] for i in node.build if i in found}
             whole = len(inputs) == len(node.build)
-            key = key_of(derivation_document(node, inputs)) if whole else self.keys[node.name]
+            key = key_form(self.graph, node.name).key(texts) if whole else self.keys[node.name]
             made = self._output(key)
             if made is not None and self._output(self.keys[node.name]) == made:
                 found[node.name] = made
             elif made is None and (offer := self._offer(node.name, inputs)) is not None:
                 found[node.name] = offer.entry.output
-        hold(self.layout, "object", *(digest.hex for digest in found.values()))
+            if node.name in found:
+                texts[node.name] = str(found[node.name])
         return found
 
     def _offer(self, name: str, inputs: Mapping[str, Digest]) -> Found | None:

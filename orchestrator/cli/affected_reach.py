@@ -135,7 +135,7 @@ def _touched(graph: Graph, edits: Edits, extra: Iterable[str] = ()) -> _Touched:
             or any(file.name in edits.files.get(node.name, ()) for file in node.check.files)
         )
     ]
-    order = [node.name for node in graph.nodes]
+    order = list(graph.names)
     return _Touched(
         edited=tuple(name for name in order if name in start),
         above=tuple(name for name in order if name in built - start),

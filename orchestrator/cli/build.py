@@ -172,8 +172,9 @@ def _work(
         fetch = opened.fetcher(layout, run.monitor)
         known = StoreKnown(layout=layout, outputs=remembered_outputs(layout, opened.moment))
         engine = Engine(
-            graph, layout, options=options, fetch=fetch, monitor=run.monitor, output=known.output, offers=offers
-        )
+            graph, layout, options=options, fetch=fetch, monitor=run.monitor, output=known.output,
+            recorded=plan.recorded, offers=offers,
+        )  # fmt: skip
         report = run.report = asyncio.run(engine.realise(everything=arguments.rebuild))
         known.save()
         if arguments.rebuild and not report.failures:

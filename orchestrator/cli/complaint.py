@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.errors import OrchError
 
-_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)")
+_SEQUENCE = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)"
 _CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
 
 
@@ -45,7 +45,7 @@ def error_document(error: OrchError) -> dict[str, Any]:
 
 def harmless(text: str) -> str:
     """`text` without what would move a terminal's cursor or change its colours."""
-    return text if text.isprintable() else _SEQUENCE.sub("", text).translate(_CONTROLS)
+    return text if text.isprintable() else re.sub(_SEQUENCE, "", text).translate(_CONTROLS)
 
 
 def render(error: OrchError, *, tail: int | None = None) -> str:

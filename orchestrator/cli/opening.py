@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from orchestrator.build.plan import Plan
     from orchestrator.build.substitute import Offers
-    from orchestrator.digest.looks import Moment
+    from orchestrator.cli.graph_memory import GraphMemory
+    from orchestrator.digest.kept import Moment
     from orchestrator.events import Monitor
     from orchestrator.graph.derivation import Graph, Node, Source
     from orchestrator.recipe import Project, Recipes
@@ -83,18 +84,20 @@ class Opened:
     def graph(self, goals: Sequence[str], settings: Sequence[str], *, showing: bool = False) -> Graph:
         """The goals' graph under the settings given; for `showing`, versions that are not locked are in it too."""
         from orchestrator.graph.options import parse_settings
-        from orchestrator.graph.resolve import resolve
 
         for goal in goals:
             self.refuse_unknown(goal)
         parsed = parse_settings(settings, self.recipes, self.project.options)
-        options = self.project.options
         gc.disable()  # thousands of values come to stay: looking for garbage among them takes a tenth of the time
         try:
-            graph = resolve(
-                self.recipes, options, tuple(goals), parsed, this_platform(),
-                allow_unlocked=showing, replaced=frozenset(self.own_sources),
-            )  # fmt: skip
+            graph = self._memory.graph(self.recipes, tuple(goals), parsed) if self._memory is not None else None
+            if graph is None:
+                from orchestrator.graph.resolve import resolve
+
+                graph = resolve(
+                    self.recipes, self.project.options, tuple(goals), parsed, this_platform(),
+                    allow_unlocked=showing, replaced=frozenset(self.own_sources),
+                )  # fmt: skip
             gc.freeze()
         finally:
             gc.enable()
@@ -118,7 +121,18 @@ class Opened:
         plan = make_plan(graph, known, offers=offers)
         known.save()
         self.recipes.save_index()
+        if self._memory is not None:
+            self._memory.keep(graph, self.recipes, plan.recorded)
         return plan
+
+    @property
+    def _memory(self) -> GraphMemory | None:
+        """Where graphs are remembered; None where nothing can be believed, or sources are the developer's own."""
+        if self.moment is None or self.own_sources:
+            return None
+        from orchestrator.cli.graph_memory import GraphMemory
+
+        return GraphMemory(self.store_root / "index", self.project, self.moment, this_platform())
 
     def graph_of_one(self, goal: str, settings: Sequence[str], *, showing: bool = False) -> Graph:
         """The graph of one of several goals that are looked at one by one: each reads those settings that it reads."""
@@ -224,7 +238,8 @@ def _own_sources(texts: Sequence[str]) -> dict[str, Path]:
 def _moment() -> Moment | None:
     """This process, for what is remembered; None if orch itself was changed just now."""
     from orchestrator.cli import answers
-    from orchestrator.digest.looks import YOUNG, Moment
+    from orchestrator.digest.kept import Moment
+    from orchestrator.digest.looks import YOUNG
 
     try:
         code, newest = answers.code()

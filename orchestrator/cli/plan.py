@@ -87,7 +87,7 @@ def _step_document(step: Step, expected: float | None) -> dict[str, Any]:
 
 
 def _document(graph: Graph, plan: Plan, forecast: Estimate, base: str | None) -> dict[str, Any]:
-    expected, judged = forecast.steps(), forecast.accuracy
+    expected, judged = forecast.steps(), forecast.accuracy()
     return {
         "goals": list(graph.goals),
         "done": {goal: str(digest) for goal, digest in plan.done},
@@ -116,9 +116,10 @@ def show_plan(
         return
     settings = " ".join(f"{name}={value}" for name, value in graph.options)
     time_text = forecast.text()
-    judged = f" ({forecast.accuracy.text})" if forecast.accuracy is not None and time_text else ""
+    judged = forecast.accuracy() if time_text else None
+    said = f" ({judged.text})" if judged is not None else ""
     what = f"image {image} of " if image else ""
-    print(f"{what}{', '.join(graph.goals)}{f' ({settings})' if settings else ''}: {headline(plan, time_text)}{judged}")
+    print(f"{what}{', '.join(graph.goals)}{f' ({settings})' if settings else ''}: {headline(plan, time_text)}{said}")
     if base is not None:
         print(f"  fetch   {base}  the base image; its registry knows how big it is")
     from orchestrator.build.plan import short_reason

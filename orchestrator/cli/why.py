@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
     if node is not None and node not in found.graph and not (found.past is not None and node in found.past.side.keys):
         from orchestrator.recipe.parse import suggestion
 
-        names = [one.name for one in found.graph.nodes]
+        names = list(found.graph.names)
         raise UsageError(f"{arguments.name} does not need {node!r}", hint=suggestion(node, names, label="it needs"))
     if arguments.json:
         from orchestrator.cli.document import print_document

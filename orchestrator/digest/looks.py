@@ -4,40 +4,24 @@
 can put all of it back after a change: the kernel sets the last of the times. A change always gives a file a newer time,
 but two in the same tick of a file system's clock give it the same. So nothing is remembered of what changed after this
 process began, or shortly before. Nor is anything of a symbolic link: where it leads is not in its look.
-
-A file that is missing, damaged, cut off or of another context is no fact, never an error; what cannot be written is
-made again the next time. Several processes may write it at once: each replaces it whole.
+The file itself: kept.py.
 """
 
 # A thousand questions are asked in the time that pathlib needs for thirty
-# ruff: noqa: PTH105, PTH108, PTH116, PTH123
+# ruff: noqa: PTH116
 from __future__ import annotations
 
-import marshal
 import os
 import stat
-import time
 from collections.abc import Iterable
 
-from orchestrator.digest.digest import blake3_bytes
-from orchestrator.frozen import frozen
+from orchestrator.digest.kept import Moment, read_kept, write_kept
 
 YOUNG = 2_000_000_000  # nanoseconds: as coarse as times on any file system are
-SKEW = 1_000_000_000  # by which a file system's clock may differ from ours
-_FORM = b"orch looks 1\n"
-_HEX = 64
 _SPARE = 5_000  # facts that are kept though this process had no use for them
+_FEW = 8  # facts that are sooner found again than written
 
 _Fact = tuple[tuple[tuple[str, tuple[int, ...]], ...], bytes]  # paths and their looks; what was made of them
-
-
-@frozen
-class Moment:
-    """When this process began, in nanoseconds since 1970, and what it is: `code` differs wherever orch's own files, its
-    Python or what it imports do."""
-
-    began: int
-    code: bytes
 
 
 class Looks:
@@ -48,12 +32,12 @@ class Looks:
         self._file = file
         self._top = f"{top}/"
         self._young = moment.began - YOUNG
-        words = repr((top, moment.code, context)).encode("utf-8", "surrogatepass")
-        self._head = _FORM + blake3_bytes(words).hex.encode()
+        self._moment = moment
+        self._context = repr((top, context))
         self._place = self._where()
-        self._facts = self._read()
+        self._facts: dict[str, _Fact] = read_kept(file, moment, self._context) or {}
         self._asked: set[str] = set()
-        self._fresh = False
+        self._fresh = 0
 
     def get(self, name: str) -> bytes | None:
         """What was made, if all that it was made of looks as it did."""
@@ -83,7 +67,7 @@ class Looks:
             return
         self._facts[name] = looks, made
         self._asked.add(name)
-        self._fresh = True
+        self._fresh += 1
 
     def _looked(self, paths: Iterable[str]) -> Iterable[tuple[str, tuple[int, ...]]]:
         for path in paths:
@@ -98,27 +82,14 @@ class Looks:
             yield path, (now.st_dev, now.st_ino, now.st_mode, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
 
     def save(self) -> None:
-        """Put what was added into the file, where that is possible."""
-        if not self._fresh or self._place is None or self._where() != self._place:
+        """Put what was added into the file, where that is possible; a few facts among many are left out."""
+        if self._fresh <= min(_FEW, len(self._facts) // 16) or self._place is None or self._where() != self._place:
             return
-        self._fresh = False
+        self._fresh = 0
         spare = [name for name in self._facts if name not in self._asked]
         for name in spare[: max(0, len(spare) - _SPARE)]:  # the oldest
             del self._facts[name]
-        body = marshal.dumps(self._facts)
-        new = f"{self._file}.{os.getpid()}-{os.urandom(4).hex()}"
-        try:
-            with open(new, "xb") as file:
-                file.write(self._head + _seal(body) + body)
-            try:
-                if abs(os.stat(new).st_mtime_ns - time.time_ns()) <= SKEW:
-                    os.replace(new, self._file)
-                    return
-            finally:
-                if os.path.lexists(new):
-                    os.unlink(new)
-        except OSError:
-            return
+        write_kept(self._file, self._moment, self._context, self._facts)
 
     def _where(self) -> tuple[int, int] | None:
         """Which directory the top is: if another was put into its place meanwhile, nothing is saved."""
@@ -127,20 +98,3 @@ class Looks:
         except (OSError, ValueError):
             return None
         return found.st_dev, found.st_ino
-
-    def _read(self) -> dict[str, _Fact]:
-        try:
-            with open(self._file, "rb") as file:
-                data = file.read()
-        except (OSError, ValueError):
-            return {}
-        start = len(self._head)
-        body = memoryview(data)[start + _HEX :]
-        if data[:start] != self._head or data[start : start + _HEX] != _seal(body):
-            return {}
-        facts: dict[str, _Fact] = marshal.loads(body)
-        return facts
-
-
-def _seal(body: bytes | memoryview) -> bytes:
-    return blake3_bytes(bytes(body)).hex.encode()

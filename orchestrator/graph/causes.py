@@ -237,7 +237,7 @@ def _checks(old: Side, new: Side, graph: Graph, moved: Mapping[str, Moved]) -> I
         before = old.closures.get(goal, {})
         if "checks" in before:
             was |= {name: before["checks"].get(name) for name in before["nodes"]}
-    for name in (node.name for node in graph.nodes if node.name in {*was, *now}):
+    for name in (name for name in graph.names if name in {*was, *now}):
         own: tuple[Change, ...] = ()
         if was.get(name) is not None and name not in there:
             own = (Change(field="check", texts=(NOT_ASKED,)),)

@@ -124,6 +124,10 @@ class Chooser:
             version, why = brought.version, self._brought(recipe, brought)
         else:
             version, why = self._listed(recipe)
+        return self.at(recipe, version, why)
+
+    def at(self, recipe: Recipe, version: str, why: str) -> Choice:
+        """The choice of `version`, which exists here."""
         entry = recipe.versions[version]
         parts = recipe.parts[entry.origin]
         field = parts.inputs_field

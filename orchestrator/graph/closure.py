@@ -14,7 +14,7 @@ SCHEMA = 1  # of the closure document
 def runtime_closure(graph: Graph, goals: Iterable[str]) -> tuple[str, ...]:
     """The goals and all that runs with them, dependencies before dependents."""
     names = {name for goal in goals for name in (goal, *graph[goal].runtime)}
-    return tuple(node.name for node in graph.nodes if node.name in names)
+    return tuple(name for name in graph.names if name in names)
 
 
 def build_closure(graph: Graph, goals: Iterable[str]) -> tuple[str, ...]:
@@ -26,7 +26,7 @@ def build_closure(graph: Graph, goals: Iterable[str]) -> tuple[str, ...]:
         if name not in names:
             names.add(name)
             todo += graph[name].build
-    return tuple(node.name for node in graph.nodes if node.name in names)
+    return tuple(name for name in graph.names if name in names)
 
 
 def checks_of(graph: Graph, goal: str) -> tuple[str, ...]:

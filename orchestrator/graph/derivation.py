@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import marshal
+from collections.abc import Sequence
+from typing import Any, Literal, overload
 
 from orchestrator.digest import Digest
+from orchestrator.digest.packed import Packer
 from orchestrator.frozen import field, frozen
 from orchestrator.recipe.model import LocalFile, Setuid
 
@@ -72,22 +75,72 @@ class Node:
         return f"{self.name} {self.version}"
 
 
+PACKER = Packer(Node, Source, Check, LocalFile, Setuid)
+
+
+class Nodes(Sequence[Node]):
+    """Nodes in an order. Some are kept in the bytes in which they were remembered until they are asked for."""
+
+    def __init__(self, names: tuple[str, ...], nodes: list[Node | bytes]) -> None:
+        self.names = names
+        self._nodes = nodes
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    @overload
+    def __getitem__(self, place: int) -> Node: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Node]: ...
+    def __getitem__(self, place: int | slice) -> Node | Sequence[Node]:
+        if isinstance(place, slice):
+            return tuple(self[index] for index in range(*place.indices(len(self))))
+        node = self._nodes[place]
+        if isinstance(node, bytes):
+            node = self._nodes[place] = PACKER.unpack(marshal.loads(node))
+        return node
+
+    def packed(self) -> list[bytes]:
+        """All of them, as they are remembered."""
+        return [node if isinstance(node, bytes) else marshal.dumps(PACKER.pack(node)) for node in self._nodes]
+
+
+@frozen
+class Past:
+    """What a graph is remembered with, by the places of its nodes; hints that save work, each true in itself."""
+
+    builds: tuple[tuple[int, ...], ...]  # Node.build
+    recorded: tuple[tuple[str, str] | None, ...]  # the build key of the node as it was, and the output it led to (hex)
+    required: tuple[str, ...]  # recipes that are not in the graph and have to be there
+    fresh: frozenset[int]  # nodes that are not as they were then
+
+
 @frozen
 class Graph:
     """Every node that the goals need to be built, run or checked, dependencies before dependents."""
 
     goals: tuple[str, ...]
-    nodes: tuple[Node, ...]
+    nodes: Sequence[Node]
     options: tuple[tuple[str, str], ...]  # what the user set
+    past: Past | None = field(default=None, repr=False, compare=False)
+    names: tuple[str, ...] = field(init=False, repr=False, compare=False)  # of the nodes, in their order
     known_keys: dict[str, Digest] = field(init=False, repr=False, compare=False)  # keys.derivation_keys fills it, once
-    _by_name: dict[str, Node] = field(init=False, repr=False, compare=False)
+    known_forms: dict[str, Any] = field(init=False, repr=False, compare=False)  # keys.key_form fills it, when asked
+    _places: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        names = self.nodes.names if isinstance(self.nodes, Nodes) else tuple(node.name for node in self.nodes)
+        object.__setattr__(self, "names", names)
         object.__setattr__(self, "known_keys", {})
-        object.__setattr__(self, "_by_name", {node.name: node for node in self.nodes})
+        object.__setattr__(self, "known_forms", {})
+        object.__setattr__(self, "_places", {name: place for place, name in enumerate(names)})
 
     def __getitem__(self, name: str) -> Node:
-        return self._by_name[name]
+        return self.nodes[self._places[name]]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._by_name
+        return name in self._places
+
+    def place(self, name: str) -> int:
+        """Where in the order the node `name` is."""
+        return self._places[name]

@@ -17,7 +17,7 @@ from orchestrator.graph.closure import check_mounts, closure_key
 from orchestrator.graph.derivation import Graph, LocalFile, Node, Source
 from orchestrator.graph.explain import explain
 
-__all__ = ["KeyForm", "check_document", "closure_key", "derivation_document", "derivation_keys", "explain", "key_forms"]
+__all__ = ["KeyForm", "check_document", "closure_key", "derivation_document", "derivation_keys", "explain", "key_form"]
 
 SCHEMA = 1  # of the documents here: raised when a field comes, goes or changes its meaning
 # What a build sees (sandbox.spec.SANDBOX_SCHEMA, a room above this one; a test holds the two together).
@@ -106,21 +106,21 @@ def _opening(name: str) -> str:
     return canonical_json({name: ""})[1:-2].decode()
 
 
-def key_forms(graph: Graph) -> dict[str, KeyForm]:
-    """The form of every node, by name."""
-    return {node.name: KeyForm(node) for node in graph.nodes}
+def key_form(graph: Graph, name: str) -> KeyForm:
+    """The form of the node `name`, made once."""
+    form = graph.known_forms.get(name)
+    if form is None:
+        form = graph.known_forms[name] = KeyForm(graph[name])
+    return form
 
 
-def derivation_keys(graph: Graph, forms: Mapping[str, KeyForm] | None = None) -> dict[str, Digest]:
-    """The derivation key of every node, by name; `forms` are those of `graph`, if they are there already."""
+def derivation_keys(graph: Graph) -> dict[str, Digest]:
+    """The derivation key of every node, by name."""
     if not graph.known_keys:
-        forms = forms or key_forms(graph)
-        keys: dict[str, Digest] = {}
         texts: dict[str, str] = {}
-        for node in graph.nodes:  # dependencies come first
-            key = keys[node.name] = forms[node.name].key(texts)
-            texts[node.name] = str(key)
-        graph.known_keys.update(keys)
+        for name in graph.names:  # dependencies come first
+            key = graph.known_keys[name] = key_form(graph, name).key(texts)
+            texts[name] = str(key)
     return graph.known_keys
 
 

@@ -7,6 +7,7 @@ closed, and kills what it had started, so that nothing outlives orch.
 from __future__ import annotations
 
 import os
+import select
 import socket
 import subprocess
 import time
@@ -92,8 +93,11 @@ class Relay:
     def close(self) -> None:
         """End the helper and what it runs."""
         self._socket.close()
-        try:
-            self._process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        if self._process.poll() is None:  # Popen's own wait with a limit looks again and again, and sleeps between
+            gone = os.pidfd_open(self._process.pid)
+            poll = select.poll()
+            poll.register(gone, select.POLLIN)
+            if not poll.poll(_PATIENCE * 1000):
+                self._process.kill()
+            os.close(gone)
+        self._process.wait()

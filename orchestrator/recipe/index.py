@@ -1,6 +1,7 @@
 """The recipes of a project as they were read before: an unchanged one need not be read again.
 
-Only a recipe that was read without fault is in the index: a wrong one is read again, and says so again.
+Only a recipe that was read without fault is in the index: a wrong one is read again, and says so again. Of most recipes
+nobody wants to know more than whether they are still the same: for that they have prints.
 """
 
 from __future__ import annotations
@@ -8,11 +9,62 @@ from __future__ import annotations
 import marshal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-from orchestrator.digest.looks import Looks, Moment
-from orchestrator.recipe.model import Recipe
-from orchestrator.recipe.packed import pack, unpack
+from orchestrator.digest import blake3_bytes
+from orchestrator.digest.kept import Moment
+from orchestrator.digest.looks import Looks
+from orchestrator.digest.packed import Packer
+from orchestrator.frozen import replace
+from orchestrator.recipe.lock import Deb, Lock
+from orchestrator.recipe.model import (
+    Base,
+    Inputs,
+    LocalFile,
+    Option,
+    OptionValue,
+    Parts,
+    Recipe,
+    Requirement,
+    Runtime,
+    Script,
+    Setuid,
+    SourceEntry,
+    Version,
+)
 from orchestrator.recipe.project import Project
+
+PACKER = Packer(
+    Recipe, Version, SourceEntry, Requirement, Option, OptionValue, Parts, Inputs, Runtime, Script, Base, Setuid,
+    LocalFile, Lock, Deb,
+)  # fmt: skip
+_PRINT = 16  # bytes
+
+
+class Prints(NamedTuple):
+    """Hashes of a recipe: of all that was read, and of its outline, all that decides anything besides what the recipe's
+    own output is made of: which version is chosen, what it is built with, run with and needs of others."""
+
+    whole: bytes
+    outline: bytes
+
+
+def prints(recipe: Recipe) -> Prints:
+    """The prints of `recipe`."""
+    versions = {
+        name: replace(version, flags=(), patches=(), sources=(), lock=None) for name, version in recipe.versions.items()
+    }
+    options = {
+        name: (option.default, {value: (adds.build, adds.runtime) for value, adds in option.values.items()})
+        for name, option in recipe.options.items()
+    }
+    parts = {origin: (one.inputs, one.inputs_field, one.check is None) for origin, one in recipe.parts.items()}
+    outline = (recipe.name, recipe.base is None, versions, options, parts)
+    return Prints(_print(recipe), _print(outline))
+
+
+def _print(value: object) -> bytes:
+    return bytes.fromhex(blake3_bytes(repr(value).encode("utf-8", "surrogatepass")).hex)[:_PRINT]
 
 
 class RecipeIndex:
@@ -25,15 +77,22 @@ class RecipeIndex:
 
     def get(self, name: str) -> Recipe | None:
         """The recipe `name`, if it and all beside it look as they did when it was read."""
-        packed = self._looks.get(name)
-        if packed is None:
+        kept = self._looks.get(name)
+        if kept is None:
             return None
-        recipe: Recipe = unpack(marshal.loads(packed))
+        recipe: Recipe = PACKER.unpack(marshal.loads(memoryview(kept)[2 * _PRINT :]))
         return recipe
 
-    def add(self, recipe: Recipe) -> None:
-        """Remember a recipe that this process has read."""
-        self._looks.add(recipe.name, _made_of(recipe), marshal.dumps(pack(recipe)))
+    def prints(self, name: str) -> Prints | None:
+        """The prints of the recipe that `get` gives."""
+        kept = self._looks.get(name)
+        return None if kept is None else Prints(kept[:_PRINT], kept[_PRINT : 2 * _PRINT])
+
+    def add(self, recipe: Recipe) -> Prints:
+        """Remember a recipe that this process has read; its prints."""
+        made = prints(recipe)
+        self._looks.add(recipe.name, _made_of(recipe), b"".join((*made, marshal.dumps(PACKER.pack(recipe)))))
+        return made
 
     def save(self) -> None:
         """Let what was added be found from now on."""
@@ -41,9 +100,12 @@ class RecipeIndex:
 
 
 def _made_of(recipe: Recipe) -> Iterator[str]:
-    """Its directory, its files, and the directories between: paths below the recipes' directory."""
+    """Its files, as paths below the recipes' directory. If there are others beside its own, its directory too, and
+    those between: one of the files may not be there yet."""
     directory = recipe.directory.name
-    yield directory
-    for name in ("recipe.toml", *recipe.beside()):
+    names = tuple(recipe.beside())
+    if names:
+        yield directory
+    for name in ("recipe.toml", *names):
         parts = name.split("/")
-        yield from ("/".join((directory, *parts[:end])) for end in range(1, len(parts) + 1))
+        yield from ("/".join((directory, *parts[:end])) for end in range(1 if names else len(parts), len(parts) + 1))

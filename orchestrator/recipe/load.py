@@ -10,7 +10,7 @@ from pathlib import Path
 from orchestrator.digest import sha256_file
 from orchestrator.errors import RecipeError
 from orchestrator.frozen import replace
-from orchestrator.recipe.index import RecipeIndex
+from orchestrator.recipe.index import Prints, RecipeIndex, prints
 from orchestrator.recipe.lines import FieldPath
 from orchestrator.recipe.lock import Lock, read_lock
 from orchestrator.recipe.model import Document, LocalFile, Recipe, Version
@@ -186,6 +186,8 @@ class Recipes(Mapping[str, Recipe]):
         self.project = project
         self._index = index
         self._read: dict[str, Recipe] = {}
+        self._prints: dict[str, Prints] = {}
+        self._seen: set[str] = set()  # to be as they were when they were read
 
     @cached_property
     def _names(self) -> dict[str, None]:
@@ -211,8 +213,19 @@ class Recipes(Mapping[str, Recipe]):
         if recipe is None:
             recipe = load_recipe(self.project.root / DIRECTORY / name / FILE, self.project)
             if self._index is not None:
-                self._index.add(recipe)
+                self._prints[name] = self._index.add(recipe)
         return recipe
+
+    def prints(self, name: str) -> Prints:
+        """The prints of the recipe `name`; one that looks as it did is not read. Raise KeyError, RecipeError."""
+        if name not in self._read and self._index is not None and name in self._names:
+            found = self._index.prints(name)
+            if found is not None:
+                self._seen.add(name)
+                return found
+        if name not in self._prints:
+            self._prints[name] = prints(self[name])
+        return self._prints[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -227,10 +240,10 @@ class Recipes(Mapping[str, Recipe]):
         return load_recipe(self.project.root / DIRECTORY / name / FILE, self.project, to_lock=True)
 
     def looked_at(self) -> Iterator[Path]:
-        """All that was looked at so far: the listing, and what each recipe that was read is made of; some of these
-        files are not there."""
+        """All that was looked at so far: the listing, and what each recipe that was read or seen is made of; some of
+        these files are not there."""
         yield self.project.root / DIRECTORY
-        for recipe in self._read.values():
+        for recipe in [self[name] for name in dict.fromkeys((*self._read, *sorted(self._seen)))]:
             yield recipe.directory / FILE
             yield from (recipe.directory / name for name in recipe.beside())
 

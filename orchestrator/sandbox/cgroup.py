@@ -154,13 +154,13 @@ def _sweep(folder: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    for _ in range(_TRIES):
+    for turn in range(_TRIES):
         try:
             folder.rmdir()
         except FileNotFoundError:
             return
         except OSError:  # the last process is dead but not yet gone
-            time.sleep(0.01)
+            time.sleep(min(0.01, 0.0005 * 2**turn))
         else:
             return
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         read_goal_document,
         recent_goals,
         write_goal,
+        write_goals,
     )
     from orchestrator.store.held import hold, holding
     from orchestrator.store.images import (
@@ -141,6 +142,7 @@ __all__ = [
     "write_build",
     "write_check",
     "write_goal",
+    "write_goals",
     "write_image",
     "write_realisation",
     "write_realisations",
@@ -159,6 +161,7 @@ _MODULES = {
         "read_goal_document",
         "recent_goals",
         "write_goal",
+        "write_goals",
     ),
     "held": ("hold", "holding"),
     "images": (

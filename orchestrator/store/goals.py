@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from orchestrator.digest import Digest, blake3_bytes, key_of
 from orchestrator.frozen import field, frozen
 from orchestrator.store.layout import Layout, safe_name
-from orchestrator.store.recent import add_recent, recent_keys
-from orchestrator.store.records import mapping, number, read_record, text, write_record
+from orchestrator.store.recent import recent_keys, with_recent
+from orchestrator.store.records import mapping, number, read_record, record_bytes, replace_files, settle, text
+from orchestrator.store.stage import staging
 from orchestrator.tree import disk
 
 _HEX = re.compile(r"[0-9a-f]{64}")
@@ -58,11 +59,32 @@ def read_goal(layout: Layout, key: Digest) -> Goal | None:
 
 def write_goal(layout: Layout, goal: Goal) -> None:
     """Record a finished goal; on the disk when this returns. Raise MachineError."""
+    with staging(layout, "record") as room:
+        write_goals(layout, [goal], room)
+    settle(layout.goals)
+
+
+def write_goals(layout: Layout, goals: Iterable[Goal], room: Path) -> None:
+    """Record finished goals. `room` is a staging directory of the caller's. What they lead to is on the disk before
+    they are visible; they are there for good after `settle`. Raise MachineError."""
+    files: dict[Path, bytes] = {}
+    for goal in goals:
+        if goal.document is not None:
+            document = {"key": str(goal.key), "document": goal.document}
+            files[_document_path(layout, goal.key)] = record_bytes(document)
+        files[layout.goals / f"{goal.key.hex}.json"] = record_bytes(_document(goal))
+        hint = _latest(layout, goal.goal, goal.options)
+        files[hint] = with_recent(hint, goal.key.hex, RECENT)
+    if files:
+        replace_files(files, room)
+
+
+def _document(goal: Goal) -> dict[str, Any]:
     closure = [
         {**item._asdict(), "digest": str(item.digest), "derivation": item.derivation and str(item.derivation)}
         for item in goal.closure
     ]
-    document = {
+    return {
         "key": str(goal.key),
         "goal": goal.goal,
         "options": [list(pair) for pair in goal.options],
@@ -70,10 +92,6 @@ def write_goal(layout: Layout, goal: Goal) -> None:
         "closure": closure,
         "finished": goal.finished,
     }
-    if goal.document is not None:
-        write_record(layout, _document_path(layout, goal.key), {"key": str(goal.key), "document": goal.document})
-    write_record(layout, layout.goals / f"{goal.key.hex}.json", document)
-    add_recent(layout, _latest(layout, goal.goal, goal.options), goal.key.hex, RECENT)
 
 
 def note_asked(layout: Layout, keys: Iterable[Digest]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ from orchestrator.tree import disk
 
 Thing = Literal["object", "source", "blob"]
 _PREFIX = "run-"
+_LATELY = 60.0  # seconds; a use so soon after another is not noted
 
 
 class _Holder:
@@ -56,10 +58,13 @@ class _Holder:
 
     def close(self) -> None:
         self.path.unlink(missing_ok=True)
+        now = time.time()
         for kind, name in self._known:
             if kind == "object":  # an object's own directory tells when it was used last; its tree keeps its times
+                place = f"{self.layout.objects}/{name}"
                 with suppress(OSError):
-                    os.utime(self.layout.objects / name)
+                    if now - os.stat(place).st_mtime > _LATELY:  # noqa: PTH116 - there may be thousands
+                        os.utime(place)
         os.close(self._file)
         os.close(self._gate)
 

@@ -70,8 +70,7 @@ def publish_tree(layout: Layout, staged: Path, manifest: Manifest) -> Digest:
     damaged is put aside. All of it is on the disk before it is visible; its name is with the next sync, so that a
     record is written after one (write_records). Raise MachineError; nothing is visible then.
     """
-    data = manifest.to_bytes()
-    digest = blake3_bytes(data)
+    data, digest = manifest.to_bytes(), manifest.digest
     if has_object(layout, digest):
         if not (damage := verify_object(layout, digest)):
             remove_tree(staged)
@@ -121,7 +120,7 @@ def verify_object(layout: Layout, digest: Digest) -> list[str]:
         return [f"{_MANIFEST}: cannot be read: {error.strerror}"]
     try:
         _refuse_changed(data, digest)
-        manifest = tree.Manifest.parse(data)
+        manifest = tree.Manifest.read(data)
     except ValueError as error:
         return [str(error)]
     return tree.check_tree(home / _TREE, manifest)

@@ -59,6 +59,10 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """The one canonical form, as UTF-8 JSON; fields at their defaults are left out."""
+        return self._bytes
+
+    @cached_property
+    def _bytes(self) -> bytes:
         return canonical_json({"schema": _SCHEMA, "entries": [_document(entry) for entry in self.entries]})
 
     @classmethod

@@ -54,7 +54,7 @@ def _wanted_by(pending: Iterable[Node], graph: Graph, image: str) -> dict[str, s
     """Inputs hold their whole closures, so the first dependent in the graph's order is the nearest one."""
     found: dict[str, str] = {}
     names = {node.name for node in pending}
-    nodes = [node for node in graph.nodes if node.name in names]  # dependencies before dependents
+    nodes = [graph[name] for name in graph.names if name in names]  # dependencies before dependents
     goals = [node for node in nodes if node.name in graph.goals]
 
     def add(needs: Iterable[str], wanting: str) -> None:

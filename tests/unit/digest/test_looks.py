@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.digest import looks
-from orchestrator.digest.looks import YOUNG, Looks, Moment
+from orchestrator.digest.kept import Moment
+from orchestrator.digest.looks import YOUNG, Looks
 
 LATER = Moment(began=time.time_ns() + 1000 * YOUNG, code=b"code")  # so long after all changes that nothing is young
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.digest.looks import YOUNG, Moment
+from orchestrator.digest.kept import Moment
+from orchestrator.digest.looks import YOUNG
 from orchestrator.recipe import Project, Recipe, find_project, load_recipes
-from orchestrator.recipe.index import RecipeIndex
-from orchestrator.recipe.packed import pack, unpack
+from orchestrator.recipe.index import PACKER, RecipeIndex
 
 REPOSITORY = find_project(Path(__file__))
 RECIPES = load_recipes(REPOSITORY)
@@ -22,7 +22,7 @@ LATER = Moment(began=time.time_ns() + 1000 * YOUNG, code=b"code")
 @pytest.mark.parametrize("name", RECIPES.names)
 def test_every_recipe_of_the_project_comes_back(name: str) -> None:
     recipe = RECIPES[name]
-    back = unpack(marshal.loads(marshal.dumps(pack(recipe))))
+    back = PACKER.unpack(marshal.loads(marshal.dumps(PACKER.pack(recipe))))
     assert back == recipe
     assert list(back.versions) == list(recipe.versions)  # the order chooses
     assert [list(option.values) for option in back.options.values()] == [
