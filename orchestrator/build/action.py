@@ -7,7 +7,6 @@ imported where they do: the installer of wheels alone takes longer than a small 
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -71,12 +70,18 @@ def _settle(path: Path, top: Path) -> None:
         path = path.parent
 
 
+def _copy(file: Path, target: Path) -> None:
+    import shutil  # with it come three compressors: not for a step without files
+
+    shutil.copyfile(file, target)
+
+
 def place_files(directory: Path, files: Sequence[LocalFile]) -> None:
     """Copy a recipe's helper files into `directory`; raise RecipeError if one changed since it was hashed."""
     for file in files:
         target = directory / file.name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file.path, target)
+        _copy(file.path, target)
         target.chmod(0o755 if file.executable else 0o644)
         _settle(target, directory)
         if sha256_file(target).hex != file.sha256:
@@ -90,7 +95,7 @@ def place_sources(node: Node, files: Mapping[str, Path], directory: Path) -> Non
     for source in node.sources:
         file = files[source.name]
         if source.unpack is None:
-            shutil.copyfile(file, directory / source.file_name)
+            _copy(file, directory / source.file_name)
             _settle(directory / source.file_name, directory)
             continue
         target = directory / source.unpack

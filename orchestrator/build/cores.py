@@ -1,12 +1,11 @@
 """Shares the machine's cores among steps, so that two compilers never ask for twice the machine: the most urgent first.
 
 A step has one core, or a fixed share until it ends, or one core and tokens that come and go (jobserver.py). What is
-given out never passes the total. Used by one event loop, from nowhere else.
+given out never passes the total. Used by one loop, from nowhere else.
 """
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from itertools import count
 from typing import Literal, NamedTuple
 
 from orchestrator.build.jobserver import Tokens
+from orchestrator.build.loop import Future, Loop
 from orchestrator.frozen import frozen
 
 Use = Literal["one", "share", "tokens"]
@@ -35,13 +35,14 @@ class _Waiter(NamedTuple):
     urgency: float  # negative: the smallest is served first
     number: int
     use: Use
-    share: asyncio.Future[Share]
+    share: Future[Share]
 
 
 class Cores:
     """`total` cores for at most `jobs` steps at once; each is given at least one, so more jobs than cores wait."""
 
-    def __init__(self, *, total: int, jobs: int) -> None:
+    def __init__(self, loop: Loop, *, total: int, jobs: int) -> None:
+        self._loop = loop
         self._total = total
         self._jobs = min(jobs, total)
         self._free = total
@@ -49,14 +50,13 @@ class Cores:
         self._waiting: list[_Waiter] = []
         self._sharing: list[Tokens] = []
         self._numbers = count()
-        self._timer: asyncio.TimerHandle | None = None
+        self._looking = False  # whether `_look` is going to be called
         self._soon = False  # whether `_serve` is going to be called
 
     @asynccontextmanager
     async def take(self, urgency: float = 0.0, use: Use = "share") -> AsyncIterator[Share]:
         """Wait for a turn, hold what the step may use, and give it back."""
-        loop = asyncio.get_running_loop()
-        waiter = _Waiter(-urgency, next(self._numbers), use, loop.create_future())
+        waiter = _Waiter(-urgency, next(self._numbers), use, Future(self._loop))
         heapq.heappush(self._waiting, waiter)
         try:
             self._serve_soon()
@@ -78,7 +78,7 @@ class Cores:
         self._free += share.cores
         if share.tokens is not None:
             if share.tokens.placed:
-                asyncio.get_running_loop().remove_reader(share.tokens.returns)
+                self._loop.remove_reader(share.tokens.returns)
             self._sharing.remove(share.tokens)
             self._free += share.tokens.close()
 
@@ -88,7 +88,7 @@ class Cores:
         if turns < _TURNS or not self._soon:
             self._soon = turns > 0
             if self._soon:
-                asyncio.get_running_loop().call_soon(self._serve_soon, turns - 1)
+                self._loop.call_soon(self._serve_soon, turns - 1)
             else:
                 self._serve()
 
@@ -106,8 +106,9 @@ class Cores:
             self._start(heapq.heappop(self._waiting))
         else:
             self._grant()
-        if self._sharing and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_LOOK, self._look)
+        if self._sharing and not self._looking:
+            self._looking = True
+            self._loop.call_later(_LOOK, self._look)
 
     def _start(self, waiter: _Waiter) -> None:
         cores = 1
@@ -117,10 +118,9 @@ class Cores:
             cores = max(1, (self._free - (len(others) - shares + 1)) // shares)
         tokens = None
         if waiter.use == "tokens":
-            loop = asyncio.get_running_loop()
 
             def ready(tokens: Tokens) -> None:
-                loop.call_soon_threadsafe(self._placed, tokens)
+                self._loop.call_from_thread(self._placed, tokens)
 
             tokens = Tokens(ready)
             self._sharing.append(tokens)
@@ -132,7 +132,7 @@ class Cores:
 
     def _placed(self, tokens: Tokens) -> None:
         if tokens.placed:
-            asyncio.get_running_loop().add_reader(tokens.returns, self._returned, tokens)
+            self._loop.add_reader(tokens.returns, self._returned, tokens)
             self._serve()
 
     def _returned(self, tokens: Tokens) -> None:
@@ -140,7 +140,7 @@ class Cores:
         self._serve()
 
     def _look(self) -> None:
-        self._timer = None
+        self._looking = False
         self._serve()
 
     def _grant(self) -> None:

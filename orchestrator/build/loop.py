@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -19,6 +20,7 @@ from queue import SimpleQueue
 from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
+_SWITCH = 0.0005  # seconds after which a thread that computes lets another go on; the usual 5 ms is half a small step
 
 
 class Cancelled(BaseException):
@@ -67,6 +69,11 @@ class Future(Generic[T]):
             self._loop.call_soon(call, self)
         self._then.clear()
 
+    def fail_as(self, other: Future[Any]) -> None:
+        """End with the exception of another, which has ended with one."""
+        assert other._error is not None
+        self.set_exception(other._error)
+
     def then(self, call: Callable[[Future[T]], None]) -> None:
         """Call with this future, soon, once it is done."""
         if self._done:
@@ -88,6 +95,7 @@ class Task(Future[T]):
         self._work = work
         self._waits: Future[Any] | None = None
         self._to_cancel = False
+        loop.tasks.add(self)
         loop.call_soon(self._step, None)
 
     def cancel(self) -> None:
@@ -98,6 +106,10 @@ class Task(Future[T]):
             self._waits.cancel()
         else:
             self._to_cancel = True
+
+    def _end(self, result: T | None, error: BaseException | None) -> None:
+        self._loop.tasks.discard(self)
+        super()._end(result, error)
 
     def _step(self, ended: Future[Any] | None) -> None:
         self._waits = None
@@ -153,13 +165,16 @@ class Loop:
         self._limit = threads
         self._threads: list[threading.Thread] = []
         self._idle = 0
+        self._lock = threading.Lock()  # of the two above
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self.tasks: set[Task[Any]] = set()  # that have not ended
 
     # -- for whoever runs it ---------------------------------------------------------------------------------------
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, once it and all threads have ended. Ctrl-C cancels it, so that it can clean up, and is
         raised when it has; a second one is raised at once."""
+        sys.setswitchinterval(_SWITCH)
         task = Task(self, work)
         before = signal.getsignal(signal.SIGINT)
         catches = before is signal.default_int_handler and threading.current_thread() is threading.main_thread()
@@ -175,20 +190,26 @@ class Loop:
         try:
             while not task.done():
                 self._turn()
+            for left in tuple(self.tasks):
+                left.cancel()
+            while self.tasks:
+                self._turn()
         finally:
             if catches:
                 signal.signal(signal.SIGINT, before)
-            self._close()
+            self.end_threads()
+            os.close(self._wake)
         if task.cancelled() and self._interrupts:
             raise KeyboardInterrupt
         return task.result()
 
-    def _close(self) -> None:
+    def end_threads(self) -> None:
+        """Wait until all work in threads has ended."""
         for _ in self._threads:
             self._work.put(None)
         for thread in self._threads:
             thread.join()
-        os.close(self._wake)
+        self._threads.clear()
 
     def _turn(self) -> None:
         timeout: float | None = None
@@ -258,21 +279,45 @@ class Loop:
         return future
 
     def send(self, work: Callable[[], None]) -> None:
-        """Do blocking work in a thread that nobody waits for. Its exceptions are lost: it has none."""
+        """Do blocking work, which raises nothing, in a thread. Nobody waits for it."""
+        with self._lock:
+            if self._idle:
+                self._idle -= 1
+            elif len(self._threads) < self._limit:
+                self._threads.append(threading.Thread(target=self._serve, name="step", daemon=True))
+                self._threads[-1].start()
         self._work.put(work)
-        if len(self._threads) < self._limit and self._work.qsize() > self._idle:
-            thread = threading.Thread(target=self._serve, name=f"step-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
 
     def _serve(self) -> None:
-        while True:
-            self._idle += 1
-            work = self._work.get()
-            self._idle -= 1
-            if work is None:
-                return
+        while (work := self._work.get()) is not None:
             work()
+            with self._lock:
+                self._idle += 1
+
+
+class Gate:
+    """Futures of the loop for which a thread waits."""
+
+    def __init__(self, futures: Iterable[Future[bool]]) -> None:
+        waits = list(futures)
+        self._left = len(waits)
+        self._good = True
+        self._open = threading.Event()
+        if not waits:
+            self._open.set()
+        for one in waits:
+            one.then(self._ended)
+
+    def _ended(self, future: Future[bool]) -> None:
+        self._good = self._good and future._error is None and future.result()
+        self._left -= 1
+        if not self._left:
+            self._open.set()
+
+    def wait(self) -> bool:
+        """Wait for all of them, in a thread that is not the loop's; whether all came out true."""
+        self._open.wait()
+        return self._good
 
 
 async def _plain(wait: Awaitable[T]) -> T:

@@ -78,12 +78,17 @@ class Maker:
         inputs: list[tuple[str, Digest]],
         files: Mapping[str, Path],
         share: Share,
-        built: Callable[[], object] = lambda: None,
-    ) -> Digest:
-        """The digest of the output of `node`, built with `inputs` (top first) and published. `built` is called when
-        only the disk is waited for.
+        *,
+        intact: Callable[[], bool],
+        built: Callable[[], object],
+        published: Callable[[Digest | None], object],
+    ) -> None:
+        """Build `node` with `inputs` (top first), publish its output and record it.
 
-        Raises StepFailed, RecipeError or MachineError; nothing is recorded then.
+        `built` is called when only the disk is waited for, `published` with the output's digest when others may use it.
+        `intact` waits until the inputs have been looked at; if they are damaged, what was built with them is nothing,
+        whatever came of it, and `published` is called with None. Raises StepFailed, RecipeError or MachineError;
+        nothing is recorded then.
         """
         step = f"build {node.name}"
         document = derivation_document(node, dict(inputs))
@@ -93,26 +98,36 @@ class Maker:
             there = found.output if found is not None and may_serve(found, node) else None
             if found is not None and there is not None and has_object(self.layout, there):
                 self.reuse(node, found, "made by another process")
-                return there
+                published(there)
+                return
             log = new_log(self.layout, node.name, key)
             self.monitor(StepStarted(step=step, log=log))
             began = self.began[step] = time.monotonic()
             with self.room.directory(node.name) as stage:
-                tree, manifest = build(node, files, inputs, self._work(step, stage, log, share))
+                try:
+                    tree, manifest = build(node, files, inputs, self._work(step, stage, log, share))
+                except OrchError:
+                    if intact():
+                        raise
+                    tree = None
+                if tree is None or not intact():
+                    self.monitor(StepFinished(step=step, outcome="same", detail="begun again: an input was damaged"))
+                    published(None)
+                    return
                 seconds = time.monotonic() - began
                 built()
                 again = has_object(self.layout, manifest.digest) and self._was(node, manifest.digest)
                 output = publish_tree(self.layout, tree, manifest)
+                published(output)
                 made = self._record(node, "build", key, document, output, seconds, log, share)
                 write_realisations(self.layout, (made, self._alias(node, made)), stage)
         if found is not None and found.output != output:
             text = f"{node.label} came out different from before with the same inputs: {found.output}, now {output}"
             self.monitor(Notice(text=text))
         self._finish(step, node, "built", seconds, "the same bytes as before" if again else "")
-        return output
 
     def reuse(self, node: Node, made: Realisation, why: str) -> None:
-        """The derivation key of `node` leads to an output that is there under its build key: `write_reused` records it."""
+        """The derivation key of `node` leads to an output that is there already: `write_reused` records it."""
         self._reused.append(self._alias(node, made))
         self._finish(f"build {node.name}", node, "same", 0.0, why)
 

@@ -7,11 +7,9 @@ store: a step's build key is locked while it is made, and looked up again once t
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from pathlib import Path
@@ -19,7 +17,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestrator.build.core_use import cores_use
 from orchestrator.build.cores import Cores, Share, Use
+from orchestrator.build.loop import Event, Future, Gate, Loop, Task, gather, shield
 from orchestrator.build.make import Maker, Report, may_serve
+from orchestrator.build.outputs import Outputs, Recorded
 from orchestrator.build.room import Room
 from orchestrator.build.sources import Fetch, hold_sources, intact_source
 from orchestrator.digest import Digest, key_of
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FETCHES_AT_ONCE = 4
+_HOLD_AFTER = 0.02  # seconds: when the first sandboxes run, and this process waits
 
 
 class Blocked(Exception):
@@ -80,11 +81,13 @@ class Engine:
         fetch: Fetch,
         monitor: Monitor,
         output: Callable[[Digest], Digest | None] | None = None,
-        recorded: Mapping[str, tuple[str, Digest]] | None = None,
+        recorded: Recorded | None = None,
         offers: Offers | None = None,
+        room: Room | None = None,
     ) -> None:
         """`output` tells what the record of a key leads to, if the caller can do so quicker than by reading it;
-        `recorded` is what the plan found so (Plan.recorded); `offers` has what can be copied instead of built."""
+        `recorded` is what the plan found so (Plan.recorded); `offers` has what can be copied instead of built; `room`
+        is one that the caller has prepared, and is closed with the run."""
         self.graph = graph
         self.layout = layout
         self.options = options
@@ -92,10 +95,9 @@ class Engine:
         self.keys = derivation_keys(graph)
         self.monitor = monitor
         self._fetch_one = fetch
-        self._output = output or self._read_output
-        self._planned = recorded if offers is None else None
+        self._outputs = Outputs(graph, output or self._read_output, recorded if offers is None else None)
         self._stop = threading.Event()
-        self._room = Room(layout)
+        self._room = room or Room(layout)
         self._maker = Maker(
             graph=graph,
             keys=self.keys,
@@ -111,26 +113,27 @@ class Engine:
             self._copier = offers.copier(layout, self._room, monitor, self.report, self._stop.is_set)
         self._offered: dict[str, Found] = {}
         self._halted = False
-        self._cores = Cores(total=options.cores, jobs=options.jobs)
+        self._loop = Loop(threads=5 * options.jobs + FETCHES_AT_ONCE + 2)
+        self._cores = Cores(self._loop, total=options.cores, jobs=options.jobs)
         self._urgency = options.urgency
-        self._fetching = Cores(total=FETCHES_AT_ONCE, jobs=FETCHES_AT_ONCE)
-        self._pool = ThreadPoolExecutor(max_workers=5 * options.jobs + FETCHES_AT_ONCE + 2, thread_name_prefix="step")
-        self._tasks: dict[tuple[str, str], asyncio.Task[Any]] = {}
+        self._fetching = Cores(self._loop, total=FETCHES_AT_ONCE, jobs=FETCHES_AT_ONCE)
+        self._tasks: dict[tuple[str, str], Task[Any]] = {}
         self._intact: set[Digest] = set()
         self._made: dict[str, Digest] = {}
-        self._recorded: dict[str, Digest] = {}
+        self._records: list[Task[None]] = []  # steps that are done but for what is written of them
         self._finished: list[Goal] = []
 
     # -- running ---------------------------------------------------------------------------------------------------
 
-    async def realise(self, *, objects: Iterable[str] = (), everything: bool = False) -> Report:
+    def run(self, *, objects: Iterable[str] = (), everything: bool = False) -> Report:
         """Realise every goal with its runtime closure and pass its checks; failures are in the report, not raised.
 
         The store also gets the outputs of the nodes named in `objects`, while the goals are worked on, and then with
         `everything` the rest of the graph, such as compilers. `report.objects` has their digests.
         """
-        names = tuple(dict.fromkeys(objects))
-        self._pool.submit(self._room.prepare)
+        return self._loop.run(self._realise(tuple(dict.fromkeys(objects)), everything))
+
+    async def _realise(self, names: tuple[str, ...], everything: bool) -> Report:
         try:
             while await self._moved(names):
                 pass
@@ -145,8 +148,8 @@ class Engine:
             self._stop.set()
             for task in self._tasks.values():
                 task.cancel()
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-            self._pool.shutdown(wait=True)
+            await gather(self._loop, self._tasks.values(), whole=True)
+            self._loop.end_threads()
             self._room.close()
             settle(self.layout.root)
         return self.report
@@ -161,27 +164,39 @@ class Engine:
         self._tasks.clear()
         self._made.clear()
         self._finished.clear()
-        await self._thread(lambda: hold_sources(self.layout, self.graph))
-        self._recorded = await self._thread(self._read_records)
-        await asyncio.gather(*(self._goal(goal) for goal in self.graph.goals), self._objects(objects))
-        moved = any(self._recorded.get(name, digest) != digest for name, digest in self._made.items())
+        self._loop.call_later(_HOLD_AFTER, self._held)
+        await self._thread(lambda: self._outputs.look_up(self._offered_output))
+        await gather(self._loop, [*(self._goal(goal) for goal in self.graph.goals), self._objects(objects)])
+        await self._held()
+        await gather(self._loop, self._records, whole=True)
+        moved = any((self._outputs.get(name) or digest) != digest for name, digest in self._made.items())
         if moved:
             self._finished.clear()
+            self._outputs.forget()
         return moved and not self.report.failures
 
-    def _once(self, kind: str, name: str, work: Callable[[], Coroutine[Any, Any, T]]) -> Awaitable[T]:
+    def _held(self) -> Future[None]:
+        """What the run may need is written down, once."""
+        return self._once("hold", "all", lambda: self._thread(self._hold))
+
+    def _hold(self) -> None:
+        """Write down what the run may need, so that gc leaves it; what is looked for meanwhile is written down then."""
+        hold(self.layout, "object", *(digest.hex for digest in self._outputs.known()))
+        hold_sources(self.layout, self.graph)
+
+    def _once(self, kind: str, name: str, work: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
         """The one task for this (kind, name), begun on first use."""
         task = self._tasks.get((kind, name))
         if task is None:
-            task = self._tasks[kind, name] = asyncio.create_task(work())
-        return asyncio.shield(task)
+            task = self._tasks[kind, name] = self._loop.task(work())
+        return shield(task)
 
     async def _thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        return await self._loop.in_thread(work)
 
-    async def _all(self, awaitables: list[Awaitable[T]]) -> list[T]:
+    async def _all(self, awaitables: Sequence[Awaitable[T]]) -> list[T]:
         """Wait for all, then raise the first failure: siblings go on when one fails."""
-        results = await asyncio.gather(*awaitables, return_exceptions=True)
+        results = await gather(self._loop, awaitables, whole=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
@@ -192,14 +207,14 @@ class Engine:
             with suppress(Blocked):
                 self.report.objects[name] = await self.object(name)
 
-        await asyncio.gather(*map(one, names))
+        await gather(self._loop, map(one, names))
 
     async def _goal(self, goal: str) -> None:
         names = (*self.graph[goal].runtime, goal)
         try:
             objects = [self.object(name) for name in names]
             checks = [self.checked(name) for name in checks_of(self.graph, goal)]
-            digests, _ = await asyncio.gather(self._all(objects), self._all(checks))
+            digests, _ = await gather(self._loop, [self._all(objects), self._all(checks)])
         except Blocked:
             return
         output = digests[-1]
@@ -221,11 +236,11 @@ class Engine:
 
     # -- outputs ---------------------------------------------------------------------------------------------------
 
-    def digest(self, name: str) -> Awaitable[Digest]:
+    def digest(self, name: str) -> Future[Digest]:
         """The digest of a node's output, building it only if no record tells."""
         return self._once("digest", name, lambda: self._digest(name))
 
-    def object(self, name: str) -> Awaitable[Digest]:
+    def object(self, name: str) -> Future[Digest]:
         """The digest of a node's output, which is in the store and intact when this returns."""
         return self._once("object", name, lambda: self._object(name))
 
@@ -233,9 +248,10 @@ class Engine:
         return self._once("build", name, lambda: self._build(name))
 
     async def _digest(self, name: str) -> Digest:
+        recorded = self._outputs.get(name)
+        if recorded is not None:
+            return recorded
         node = self.graph[name]
-        if name in self._recorded:
-            return self._recorded[name]
         digests = await self._all([self.digest(i) for i in node.build])
         texts = {name: str(one) for name, one in zip(node.build, digests, strict=True)}
         found = read_realisation(self.layout, key_form(self.graph, name).key(texts))
@@ -246,39 +262,16 @@ class Engine:
         offer = await self._thread(lambda: self._offer(name, dict(zip(node.build, digests, strict=True))))
         return offer.entry.output if offer is not None else await self.built(name)
 
-    def _read_records(self) -> dict[str, Digest]:
-        """Digests that records tell without building. Where those of all inputs are known, the build key decides: what
-        was built with other bytes of the same derivation is no answer."""
-        if self._planned is not None:
-            found = {name: one for name, (_, one) in self._planned.items() if self._output(self.keys[name]) == one}
-            self._planned = None  # whoever asks again wants to know what has become of it
-        else:
-            found = self._look_up()
-        hold(self.layout, "object", *(digest.hex for digest in found.values()))
-        return found
-
-    def _look_up(self) -> dict[str, Digest]:
-        found: dict[str, Digest] = {}
-        texts: dict[str, str] = {}
-        for node in self.graph.nodes:  # inputs come first
-            inputs = {i: found[i] for i in node.build if i in found}
-            whole = len(inputs) == len(node.build)
-            key = key_form(self.graph, node.name).key(texts) if whole else self.keys[node.name]
-            made = self._output(key)
-            if made is not None and self._output(self.keys[node.name]) == made:
-                found[node.name] = made
-            elif made is None and (offer := self._offer(node.name, inputs)) is not None:
-                found[node.name] = offer.entry.output
-            if node.name in found:
-                texts[node.name] = str(found[node.name])
-        return found
-
     def _offer(self, name: str, inputs: Mapping[str, Digest]) -> Found | None:
         """What can be copied for a node that no record tells of."""
         found = self._copier.offers.find(name, inputs) if self._copier is not None else None
         if found is not None:
             self._offered[name] = found
         return found
+
+    def _offered_output(self, name: str, inputs: Mapping[str, Digest]) -> Digest | None:
+        offer = self._offer(name, inputs)
+        return None if offer is None else offer.entry.output
 
     def _read_output(self, key: Digest) -> Digest | None:
         record = read_realisation(self.layout, key)
@@ -288,10 +281,19 @@ class Engine:
         digest = await self.digest(name)
         if name in self._made:
             return self._made[name]
-        there = has_object(self.layout, digest) and await self._thread(lambda: self._is_intact(name, digest))
-        if there and name not in self._offered:
+        if has_object(self.layout, digest) and await self.intact(name, digest) and name not in self._offered:
             return digest
         return digest if await self._copied(name, digest) else await self.built(name)
+
+    async def _there(self, name: str) -> Digest:
+        """The digest of a node's output, which is in the store; it may still be looked at whether it is intact."""
+        digest = await self.digest(name)
+        there = name not in self._made and name not in self._offered and has_object(self.layout, digest)
+        return digest if there else await self.object(name)
+
+    def intact(self, name: str, digest: Digest) -> Future[bool]:
+        """Whether an object that is in the store is intact."""
+        return self._once("intact", str(digest), lambda: self._thread(lambda: self._is_intact(name, digest)))
 
     async def _copied(self, name: str, digest: Digest) -> bool:
         """Whether an output of this digest was copied, and is in the store, intact and recorded."""
@@ -323,31 +325,49 @@ class Engine:
     async def _build(self, name: str) -> Digest:
         node = self.graph[name]
         sources = [self.source(node, source) for source in node.sources]
-        digests, files = await asyncio.gather(
-            self._all([self.object(i) for i in node.build]), self._all(sources), return_exceptions=True
-        )
-        for result in (files, digests):
-            if isinstance(result, BaseException):
-                raise result
-        inputs = list(zip(node.build, digests, strict=True))  # type: ignore[arg-type]
-        by_name = dict(zip((s.name for s in node.sources), files, strict=True))  # type: ignore[arg-type]
-        async with self._turn(f"build {name}", cores_use(node)) as share:
-            self._refuse_when_halted()
-            built, loop = asyncio.Event(), asyncio.get_running_loop()
-
-            def make() -> Digest:
-                call = partial(loop.call_soon_threadsafe, built.set)
-                return self._maker.make(node, inputs, by_name, share, call)
-
-            step = asyncio.create_task(self._step(f"build {name}", node, make))
-            step.add_done_callback(lambda _: built.set())
-            await built.wait()  # the next may start while this one's output is brought to the disk,
-            if self._cores.next_is_less_urgent(self.options.after.get(f"build {name}", 0.0)):
-                await asyncio.wait([step])  # unless the longest path leads on from here
-        digest = await step
+        while True:
+            made = [self._all([self._there(i) for i in node.build]), self._all(sources)]
+            digests, files = await gather(self._loop, made, whole=True)
+            for result in (files, digests):
+                if isinstance(result, BaseException):
+                    raise result
+            inputs = list(zip(node.build, digests, strict=True))
+            by_name = dict(zip((s.name for s in node.sources), files, strict=True))
+            digest = await self._made_of(node, inputs, by_name)
+            if digest is not None:
+                break
+            await self._all([self.object(i) for i in node.build])  # what was damaged is made again
         self._made[name] = digest
         self._intact.add(digest)
         return digest
+
+    async def _made_of(self, node: Node, inputs: list[tuple[str, Digest]], files: Mapping[str, Path]) -> Digest | None:
+        """The digest of what was built with these inputs; None if one of them was found damaged meanwhile."""
+        step = f"build {node.name}"
+        whole = Gate([self.intact(name, digest) for name, digest in inputs if digest not in self._intact])
+        async with self._turn(step, cores_use(node)) as share:
+            self._refuse_when_halted()
+            built, published = Event(self._loop), Future[Digest | None](self._loop)
+
+            def tell(done: Digest | None) -> None:
+                self._loop.call_from_thread(published.set_result, done)
+
+            def make() -> None:
+                call = partial(self._loop.call_from_thread, built.set)
+                self._maker.make(node, inputs, files, share, intact=whole.wait, built=call, published=tell)
+
+            def end(ended: Future[None]) -> None:
+                built.set()
+                if not published.done():
+                    published.fail_as(ended)
+
+            task = self._loop.task(self._step(step, node, make))
+            task.then(end)
+            self._records.append(task)
+            await built.wait()  # the next may start while this one's output is brought to the disk,
+            if self._cores.next_is_less_urgent(self.options.after.get(step, 0.0)):
+                await gather(self._loop, [published], whole=True)  # unless the longest path leads on from here
+        return await published
 
     def checked(self, name: str) -> Awaitable[None]:
         """Returns when the check of a node has passed."""
@@ -358,6 +378,7 @@ class Engine:
         return self._once("source", source.sha256 or source.name, lambda: self._source(node, source))
 
     async def _source(self, node: Node, source: Source) -> Path:
+        await self._held()
         async with self._fetching.take(self._urgency.get(source.name, 0.0), "one"):
             self._refuse_when_halted()
             return await self._step(f"fetch {source.file_name}", node, lambda: self._intact_source(node, source))

@@ -61,5 +61,5 @@ class Room:
             remove_tree(path)
 
     def close(self) -> None:
-        """Remove all of it."""
+        """Remove all of it. More than once is as good as once."""
         self._stack.close()

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from orchestrator.build.plan import Plan
     from orchestrator.build.realise import RunOptions
     from orchestrator.build.rebuild import Verdict
+    from orchestrator.build.room import Room
     from orchestrator.build.substitute import Offers
     from orchestrator.cli.recorded import Run
     from orchestrator.digest import Digest
@@ -143,19 +145,35 @@ def _work(
     arguments: argparse.Namespace,
     offers: Offers | None,
 ) -> tuple[Run, tuple[Verdict, ...]]:
-    import asyncio
+    from orchestrator.build.room import Room
+    from orchestrator.store import sweep
 
+    if plan.fetch or arguments.keep_going:  # else the first step tells at once
+        from orchestrator.sandbox.probe import probe
+
+        probe()
+    sweep(layout)
+    with closing(Room(layout)) as room:
+        if not plan.fetch:
+            room.prepare()  # while all that follows is imported
+        return _carried_out(opened, graph, layout, plan, arguments, offers, room)
+
+
+def _carried_out(
+    opened: Opened,
+    graph: Graph,
+    layout: Layout,
+    plan: Plan,
+    arguments: argparse.Namespace,
+    offers: Offers | None,
+    room: Room,
+) -> tuple[Run, tuple[Verdict, ...]]:
     from orchestrator.build.known import StoreKnown, remembered_outputs
     from orchestrator.build.past import estimate
     from orchestrator.build.realise import Engine, RunOptions
     from orchestrator.cli.floor import keep_floor
     from orchestrator.cli.recorded import recorded
-    from orchestrator.sandbox.probe import probe
-    from orchestrator.store import sweep
 
-    if plan.fetch or arguments.keep_going:  # else the first step tells at once
-        probe()
-    sweep(layout)
     jobs = min(arguments.jobs, arguments.cores)
     forecast = estimate(plan, layout, jobs, cores=arguments.cores)
     options = RunOptions(
@@ -173,9 +191,9 @@ def _work(
         known = StoreKnown(layout=layout, outputs=remembered_outputs(layout, opened.moment))
         engine = Engine(
             graph, layout, options=options, fetch=fetch, monitor=run.monitor, output=known.output,
-            recorded=plan.recorded, offers=offers,
+            recorded=plan.recorded, offers=offers, room=room,
         )  # fmt: skip
-        report = run.report = asyncio.run(engine.realise(everything=arguments.rebuild))
+        report = run.report = engine.run(everything=arguments.rebuild)
         known.save()
         if arguments.rebuild and not report.failures:
             verdicts = _rebuild(opened, graph, layout, report, options, run.monitor)

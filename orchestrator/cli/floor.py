@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 def keep_floor(project: Project, graph: Graph, layout: Layout) -> None:
     """Collect if less is free than `[store] keep_free` says. Called by a run that holds what it needs (store/held.py):
     nothing of its own goes, nor of any other run. Raise MachineError."""
-    if project.keep_free is None or shutil.disk_usage(layout.root).free >= project.keep_free:
+    if project.keep_free is None:
+        return
+    there = os.statvfs(layout.root)
+    if there.f_bavail * there.f_frsize >= project.keep_free:
         return
     from orchestrator.build.sources import hold_sources
     from orchestrator.cli.numbers import bytes_text

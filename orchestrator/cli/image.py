@@ -118,7 +118,6 @@ def _make(
     keys: dict[str, Digest],
 ) -> ImageRecord | None:
     """Build what is missing and assemble; None, with `arguments.status` set, where builds failed and it was said."""
-    import asyncio
 
     from orchestrator.build.past import estimate
     from orchestrator.build.realise import Engine, RunOptions
@@ -155,7 +154,7 @@ def _make(
         indexes = image.document.python.indexes if image.document.python is not None else ()
         fetch = opened.fetcher(layout, monitor, indexes=indexes)
         engine = Engine(graph, layout, options=options, fetch=fetch, monitor=monitor, offers=offers)
-        report = run.report = asyncio.run(engine.realise(objects=names))
+        report = run.report = engine.run(objects=names)
         if not report.failures:
             assembly = Assembly(
                 image=image,

@@ -217,7 +217,7 @@ def _end(number: int, frame: FrameType | None) -> None:
     import signal
 
     _ended_by.append(number)
-    interrupt = signal.getsignal(signal.SIGINT)  # asyncio has one of its own, which lets tasks clean up
+    interrupt = signal.getsignal(signal.SIGINT)  # a run has one of its own, which lets its steps clean up
     if callable(interrupt):
         interrupt(signal.SIGINT, frame)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestrator.frozen import frozen
@@ -24,11 +24,19 @@ def _range(start: int, end: int) -> str:
     return f"line {start + 1}" if end - start == 1 else f"lines {start + 1}-{end}"
 
 
-def _script(old: str, new: str) -> Iterator[str]:
+def _opcodes(before: list[str], after: list[str]) -> Iterable[tuple[str, int, int, int, int]]:
+    """As `difflib.SequenceMatcher.get_opcodes`, without it where only one place differs in a plain way."""
+    start = next((i for i, (one, other) in enumerate(zip(before, after, strict=False)) if one != other), None)
+    if start is not None and len(before) == len(after) and before[start + 1 :] == after[start + 1 :]:
+        return [("replace", start, start + 1, start, start + 1)]
     import difflib
 
+    return difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+
+
+def _script(old: str, new: str) -> Iterator[str]:
     before, after = old.splitlines(), new.splitlines()
-    for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+    for tag, i1, i2, j1, j2 in _opcodes(before, after):
         if tag == "replace":
             yield f"script {_range(j1, j2)} changed"
         elif tag == "insert":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,14 +34,16 @@ class Completed:
 
 def find_program(name: str, *, path: str | None = None) -> Path:
     """The program's place on the caller's PATH (or `path`); MachineError names it and the package that brings it."""
-    found = shutil.which(name, path=path)
+    directories = os.get_exec_path() if path is None else path.split(os.pathsep)
+    places = (Path(directory or ".", name) for directory in directories)
+    found = next((place for place in places if place.is_file() and os.access(place, os.X_OK)), None)
     if found is None:
         raise MachineError(
             f"the program {name} is not installed",
             why="no directory of PATH has it",
             hint=f"on Debian or Ubuntu: apt-get install {_PACKAGES.get(name, name)}",
         )
-    return Path(found)
+    return found
 
 
 def run_program(

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from secrets import token_hex
 from threading import Event
 from typing import BinaryIO
 
@@ -48,7 +47,7 @@ def run(
     bubblewrap.check(spec)
     with ExitStack() as stack:
         if isinstance(work, Path):
-            work = stack.enter_context(workplace(work.resolve() / f"sandbox-{token_hex(6)}"))
+            work = stack.enter_context(workplace(work.resolve() / f"sandbox-{os.urandom(6).hex()}"))
         launcher = stack.enter_context(work.launcher(spec.limits))
         file = stack.enter_context(log.open("ab", buffering=0)) if isinstance(log, Path) else log
         options = bubblewrap.options(spec, place=work.folder, masks=work.masks(spec))

@@ -6,19 +6,20 @@ Knows nothing of what is run.
 
 from __future__ import annotations
 
-import shutil
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from orchestrator.errors import MachineError
 from orchestrator.process import Relay, find_program
 from orchestrator.sandbox import bubblewrap
 from orchestrator.sandbox.cgroup import make_cage
 from orchestrator.sandbox.diagnosis import check_limits
 from orchestrator.sandbox.skeleton import refuse_link_on_the_way, write_skeleton
 from orchestrator.sandbox.spec import Limits, Spec
+from orchestrator.tree import remove_tree
 
 
 class Workplace:
@@ -145,4 +146,5 @@ def workplace(folder: Path) -> Iterator[Workplace]:
         finally:
             made.close()
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(MachineError):
+            remove_tree(folder)

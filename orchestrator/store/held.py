@@ -55,18 +55,22 @@ class _Holder:
             finally:
                 fcntl.flock(self._gate, fcntl.LOCK_UN)
             self._known.update((kind, name) for name in fresh)
+        if kind == "object":
+            now = time.time()
+            for name in fresh:
+                _note_use(f"{self.layout.objects}/{name}", now)
 
     def close(self) -> None:
         self.path.unlink(missing_ok=True)
-        now = time.time()
-        for kind, name in self._known:
-            if kind == "object":  # an object's own directory tells when it was used last; its tree keeps its times
-                place = f"{self.layout.objects}/{name}"
-                with suppress(OSError):
-                    if now - os.stat(place).st_mtime > _LATELY:  # noqa: PTH116 - there may be thousands
-                        os.utime(place)
         os.close(self._file)
         os.close(self._gate)
+
+
+def _note_use(place: str, now: float) -> None:
+    """An object's own directory tells when it was used last; its tree keeps its times."""
+    with suppress(OSError):  # it may not be there yet
+        if now - os.stat(place).st_mtime > _LATELY:  # noqa: PTH116 - there may be thousands
+            os.utime(place)
 
 
 _holders: dict[Path, _Holder] = {}  # by store: a process has one run on a store at a time

@@ -19,6 +19,8 @@ _MAP_FROM = 1 << 20  # bytes; below this a file is read at once
 _CHUNK_FILES = 128
 _CHUNK_BYTES = 16 << 20
 _THREADS = 8
+_ALONE_FILES = 512
+_ALONE_BYTES = 32 << 20
 
 
 @frozen(kw_only=False)
@@ -124,8 +126,8 @@ def hash_files(root: int, files: Sequence[Found], failed: Failed) -> dict[tuple[
     """BLAKE3 hex by (device, inode): a file with several names is read once. Files that failed are left out."""
     distinct = list({(found.stat.st_dev, found.stat.st_ino): found for found in files}.values())
     chunks = _chunks(distinct)
-    if len(chunks) == 1:
-        done = [_hash_chunk(root, chunks[0])]
+    if len(distinct) <= _ALONE_FILES and sum(found.stat.st_size for found in distinct) <= _ALONE_BYTES:
+        done = [_hash_chunk(root, distinct)]  # sooner done than threads are made
     else:
         from concurrent.futures import ThreadPoolExecutor
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import marshal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -88,7 +87,7 @@ def realised(graph: Graph, layout: Layout, *, cores: int = 2) -> Report:
     names = [node.name for node in graph.nodes if node.builder in ("wheel", "bytecode")]
     options = RunOptions(jobs=2, cores=cores, keep_going=True)
     engine = Engine(graph, layout, options=options, fetch=fetched(layout), monitor=quiet)
-    return asyncio.run(engine.realise(objects=names))
+    return engine.run(objects=names)
 
 
 def files(layout: Layout, digest: Digest) -> dict[str, bytes]:

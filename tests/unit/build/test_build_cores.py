@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
 from orchestrator.build.core_use import SHARE_CORES, cores_use
 from orchestrator.build.cores import Cores, Share, Use
 from orchestrator.build.jobserver import GIVE, TAKE, Tokens
+from orchestrator.build.loop import Cancelled, Future, Loop, gather
 from orchestrator.build.script import build_script
 from orchestrator.graph.derivation import Check, LocalFile, Node
+
+T = TypeVar("T")
+
+
+class Story:
+    """The loop of the test that runs."""
+
+    loop: Loop
+
+
+def run(story: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    Story.loop = Loop(threads=8)
+    return Story.loop.run(story())
+
+
+async def sleep(seconds: float) -> None:
+    woken: Future[None] = Future(Story.loop)
+    Story.loop.call_later(seconds, lambda: woken.done() or woken.set_result(None))
+    await woken
 
 
 @pytest.mark.parametrize(("total", "jobs"), [(1, 1), (2, 2), (2, 8), (8, 3), (16, 2)])
@@ -27,15 +47,15 @@ def test_shares_never_pass_the_total(total: int, jobs: int) -> None:
         async with cores.take(use=use) as share:
             given_out.append(share.cores)
             most[0] = max(most[0], sum(given_out))
-            await asyncio.sleep(0.001)
+            await sleep(0.001)
             given_out.remove(share.cores)
 
     async def everything() -> None:
-        cores = Cores(total=total, jobs=jobs)
+        cores = Cores(Story.loop, total=total, jobs=jobs)
         uses: list[Use] = ["share", "one", "tokens", "share"]
-        await asyncio.gather(*(step(cores, use) for use in uses * 5))
+        await gather(Story.loop, [step(cores, use) for use in uses * 5])
 
-    asyncio.run(everything())
+    run(everything)
     assert 0 < most[0] <= total
 
 
@@ -43,18 +63,18 @@ def shares(*uses: Use, total: int = 8, jobs: int = 4) -> list[int]:
     """What steps that become ready together are given."""
 
     async def all_of_them() -> list[int]:
-        cores = Cores(total=total, jobs=jobs)
+        cores = Cores(Story.loop, total=total, jobs=jobs)
         seen: list[int] = []
 
         async def step(use: Use) -> None:
             async with cores.take(use=use) as share:
                 seen.append(share.cores)
-                await asyncio.sleep(0.01)
+                await sleep(0.01)
 
-        await asyncio.gather(*map(step, uses))
+        await gather(Story.loop, map(step, uses))
         return seen
 
-    return asyncio.run(all_of_them())
+    return run(all_of_them)
 
 
 def test_who_is_alone_gets_all_and_two_share() -> None:
@@ -66,38 +86,38 @@ def test_who_is_alone_gets_all_and_two_share() -> None:
 
 def test_the_most_urgent_is_first() -> None:
     async def order() -> list[int]:
-        cores = Cores(total=1, jobs=1)
+        cores = Cores(Story.loop, total=1, jobs=1)
         began: list[int] = []
 
         async def step(urgency: int) -> None:
             async with cores.take(urgency):
                 began.append(urgency)
-                await asyncio.sleep(0)
+                await sleep(0)
 
-        await asyncio.gather(*(step(urgency) for urgency in (1, 5, 3, 4, 2)))
+        await gather(Story.loop, [step(urgency) for urgency in (1, 5, 3, 4, 2)])
         return began
 
-    assert asyncio.run(order()) == [5, 4, 3, 2, 1]
+    assert run(order) == [5, 4, 3, 2, 1]
 
 
 def test_one_that_is_cancelled_while_it_waits_takes_nothing() -> None:
     async def story() -> int:
-        cores = Cores(total=2, jobs=1)
+        cores = Cores(Story.loop, total=2, jobs=1)
 
         async def step() -> None:
             async with cores.take():
-                await asyncio.sleep(60)
+                await sleep(60)
 
-        first, second = asyncio.create_task(step()), asyncio.create_task(step())
-        await asyncio.sleep(0.01)
+        first, second = Story.loop.task(step()), Story.loop.task(step())
+        await sleep(0.01)
         for task in (second, first):
             task.cancel()
-            with suppress(asyncio.CancelledError):
+            with suppress(Cancelled):
                 await task
         async with cores.take() as share:
             return share.cores
 
-    assert asyncio.run(story()) == 2
+    assert run(story) == 2
 
 
 # -- tokens -----------------------------------------------------------------------------------------------------------
@@ -119,12 +139,12 @@ class Client:
         for _ in range(12):
             with suppress(BlockingIOError):
                 self.held += len(os.read(self.free, wanted - self.held)) if wanted > self.held else 0
-            await asyncio.sleep(0.02)
+            await sleep(0.02)
         return self.held
 
     async def give(self, count: int) -> None:
         self.held -= os.write(self.back, b"+" * count)
-        await asyncio.sleep(0.1)
+        await sleep(0.1)
 
     def close(self) -> None:
         os.close(self.free)
@@ -142,12 +162,12 @@ def client(share: Share, directory: Path) -> Iterator[Client]:
 
 def test_tokens_go_where_they_are_wanted(tmp_path: Path) -> None:
     async def story() -> None:
-        cores = Cores(total=4, jobs=2)
+        cores = Cores(Story.loop, total=4, jobs=2)
         async with cores.take(use="tokens") as first:
             with client(first, tmp_path / "a") as a:
                 assert await a.take(9) == 4  # alone: all
-                waiting = asyncio.create_task(second(cores))
-                await asyncio.sleep(0.15)
+                waiting = Story.loop.task(second(cores))
+                await sleep(0.15)
                 await a.give(1)  # the other one begins with it
                 assert await a.take(9) == 3
                 await a.give(1)  # both want it, and the other has less
@@ -160,17 +180,17 @@ def test_tokens_go_where_they_are_wanted(tmp_path: Path) -> None:
             with client(share, tmp_path / "b") as b:
                 assert await b.take(9) == 1
                 assert await b.take(2) == 2
-                await asyncio.sleep(0.3)
+                await sleep(0.3)
 
-    asyncio.run(asyncio.wait_for(story(), 30))
+    run(story)
 
 
 def test_what_nobody_takes_is_given_to_others(tmp_path: Path) -> None:
     async def story() -> None:
-        cores = Cores(total=4, jobs=3)
+        cores = Cores(Story.loop, total=4, jobs=3)
         async with cores.take(use="tokens") as first:
             with client(first, tmp_path / "a"):
-                await asyncio.sleep(0.1)
+                await sleep(0.1)
                 async with cores.take(use="tokens") as second:
                     with client(second, tmp_path / "b") as b:
                         assert await b.take(9) == 3
@@ -180,21 +200,21 @@ def test_what_nobody_takes_is_given_to_others(tmp_path: Path) -> None:
                         async with cores.take(use="share") as third:
                             assert third.cores == 1
 
-    asyncio.run(asyncio.wait_for(story(), 30))
+    run(story)
 
 
 def test_a_build_cannot_make_tokens(tmp_path: Path) -> None:
     async def story() -> int:
-        cores = Cores(total=3, jobs=1)
+        cores = Cores(Story.loop, total=3, jobs=1)
         async with cores.take(use="tokens") as share:
             with client(share, tmp_path / "a") as a:
                 os.write(a.back, b"+" * 50)
                 os.write(a.free, b"+" * 50)
-                await asyncio.sleep(0.2)
+                await sleep(0.2)
         async with cores.take(use="share") as share:
             return share.cores
 
-    assert asyncio.run(story()) == 3
+    assert run(story) == 3
 
 
 def test_pipes_are_not_made_for_a_step_that_is_over(tmp_path: Path) -> None:
@@ -284,14 +304,14 @@ def test_two_real_makes_never_run_more_than_the_cores_and_the_last_uses_all(tmp_
                 assert done.returncode == 0, done.stderr
                 assert "jobserver" not in done.stderr
 
-            await asyncio.to_thread(work)
+            await Story.loop.in_thread(work)
             alone.append(len((tmp_path / "counts").read_text().split()))
 
     async def both() -> None:
-        cores = Cores(total=3, jobs=2)
-        await asyncio.gather(one(cores, "a", "1 2 3 4"), one(cores, "b", "all"))
+        cores = Cores(Story.loop, total=3, jobs=2)
+        await gather(Story.loop, [one(cores, "a", "1 2 3 4"), one(cores, "b", "all")])
 
-    asyncio.run(asyncio.wait_for(both(), 60))
+    run(both)
     counts = [int(word) for word in (tmp_path / "counts").read_text().split()]
     assert len(counts) == 14
     assert max(counts) == 3

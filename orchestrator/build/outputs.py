@@ -1,0 +1,59 @@
+"""What records tell of a graph's outputs, so that they need not be built. Knows no step and no sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from orchestrator.digest import Digest
+from orchestrator.graph.derivation import Graph
+from orchestrator.graph.keys import derivation_keys, key_form
+
+Recorded = Mapping[str, tuple[str, Digest]]  # as Plan.recorded
+
+
+class Outputs:
+    """The digests by node. `output` tells what the record of a key leads to; `planned` is what the plan found just now:
+    with it, nothing is looked up before it is asked for."""
+
+    def __init__(self, graph: Graph, output: Callable[[Digest], Digest | None], planned: Recorded | None) -> None:
+        self._graph = graph
+        self._keys = derivation_keys(graph)
+        self._output = output
+        self._planned = planned
+        self._found: dict[str, Digest] = {}
+
+    def forget(self) -> None:
+        """Things have moved: nothing that was found holds."""
+        self._planned = None
+        self._found = {}
+
+    def look_up(self, offer: Callable[[str, Mapping[str, Digest]], Digest | None]) -> None:
+        """Find all that records tell, unless the plan did. Where those of all inputs are known, the build key decides:
+        what was built with other bytes of the same derivation is no answer. `offer` says what can be copied of a node
+        that no record tells of, given its inputs' digests."""
+        if self._planned is not None:
+            return
+        texts: dict[str, str] = {}
+        for node in self._graph.nodes:  # inputs come first
+            inputs = {i: self._found[i] for i in node.build if i in self._found}
+            whole = len(inputs) == len(node.build)
+            made = self._output(key_form(self._graph, node.name).key(texts) if whole else self._keys[node.name])
+            found = made if made is not None and self._output(self._keys[node.name]) == made else None
+            if made is None:
+                found = offer(node.name, inputs)
+            if found is not None:
+                self._found[node.name] = found
+                texts[node.name] = str(found)
+
+    def get(self, name: str) -> Digest | None:
+        """The digest of a node's output, if records tell it."""
+        if name not in self._found and self._planned is not None and name in self._planned:
+            _, made = self._planned[name]
+            if self._output(self._keys[name]) == made:
+                self._found[name] = made
+        return self._found.get(name)
+
+    def known(self) -> list[Digest]:
+        """All digests that may be asked for."""
+        planned = self._planned or {}
+        return [*self._found.values(), *(digest for _, digest in planned.values())]
