@@ -50,7 +50,9 @@ class GraphMemory:
 
     def keep(self, graph: Graph, recipes: Recipes, recorded: Mapping[str, tuple[str, Digest]]) -> None:
         """Remember `graph`, with the records that were found, unless what is remembered of it is nearly the same."""
-        if not worth_keeping(graph) or not all(name in recipes and graph[name].locked for name in graph.names):
+        if not worth_keeping(graph, recorded) or not all(
+            name in recipes and graph[name].locked for name in graph.names
+        ):
             return  # an image's graph has other nodes; one that is only shown may have what no build has
         file, context = self._question(graph.goals, graph.options)
         write_kept(str(file), self._moment, context, tuple(keep(graph, recipes, recorded)))

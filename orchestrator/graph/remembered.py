@@ -16,7 +16,7 @@ from orchestrator.graph.choose import Chooser
 from orchestrator.graph.derivation import Graph, Node, Nodes, Past
 from orchestrator.graph.keys import key_form
 from orchestrator.graph.node import Mounts, make_node
-from orchestrator.recipe.index import Prints
+from orchestrator.recipe.index import Prints, outline
 from orchestrator.recipe.model import Recipe
 
 _FEW = 8  # nodes that are sooner made anew than written down
@@ -34,7 +34,7 @@ class Kept(NamedTuple):
     """What is kept of a graph, all of it by the places of its nodes."""
 
     names: tuple[str, ...]
-    prints: tuple[tuple[bytes, bytes], ...]  # of the recipes
+    prints: tuple[Prints, ...]  # of the recipes
     required: tuple[str, ...]  # recipes that must be there, in the graph or not
     builds: tuple[tuple[int, ...], ...]  # Node.build
     nodes: tuple[bytes, ...]  # packed
@@ -50,7 +50,7 @@ def keep(graph: Graph, recipes: Printed, recorded: Mapping[str, tuple[str, Diges
     builds = graph.past.builds if graph.past is not None else None
     return Kept(
         names=graph.names,
-        prints=tuple(tuple(recipes.prints(name)) for name in graph.names),  # type: ignore[misc]
+        prints=tuple(recipes.prints(name) for name in graph.names),
         required=graph.past.required if graph.past is not None else tuple(_required(graph, recipes)),
         builds=builds or tuple(tuple(map(graph.place, node.build)) for node in graph.nodes),
         nodes=tuple(nodes.packed()),
@@ -66,9 +66,15 @@ def _required(graph: Graph, recipes: Printed) -> Iterator[str]:
     yield from sorted(found - set(graph.names))
 
 
-def worth_keeping(graph: Graph) -> bool:
+def worth_keeping(graph: Graph, recorded: Mapping[str, tuple[str, Digest]]) -> bool:
     """Whether what is kept of `graph` so far, if anything is, has become old."""
-    return graph.past is None or len(graph.past.fresh) > min(_FEW, len(graph.names) // 16)
+    if graph.past is None:
+        return True
+    few = min(_FEW, len(graph.names) // 16)
+    if len(graph.past.fresh) > few:
+        return True
+    pairs = zip(graph.names, graph.past.recorded, strict=True)
+    return sum(1 for name, was in pairs if name in recorded and (was is None or was[0] != recorded[name][0])) > few
 
 
 def recall(
@@ -81,8 +87,8 @@ def recall(
     try:
         for place, name in enumerate(was.names):
             now = recipes.prints(name)
-            if now.whole != was.prints[place][0]:
-                if now.outline != was.prints[place][1]:
+            if now != was.prints[place]:
+                if outline(now) != outline(was.prints[place]):
                     return None
                 fresh.add(place)
         if not all(name in recipes for name in was.required):

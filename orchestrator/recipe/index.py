@@ -9,7 +9,6 @@ from __future__ import annotations
 import marshal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from orchestrator.digest import blake3_bytes
 from orchestrator.digest.kept import Moment
@@ -41,12 +40,14 @@ PACKER = Packer(
 _PRINT = 16  # bytes
 
 
-class Prints(NamedTuple):
-    """Hashes of a recipe: of all that was read, and of its outline, all that decides anything besides what the recipe's
-    own output is made of: which version is chosen, what it is built with, run with and needs of others."""
+# The prints of a recipe: a hash of all that was read, and one of its outline, all that decides anything besides what
+# the recipe's own output is made of: which version is chosen, what it is built with, run with and needs of others.
+Prints = bytes
 
-    whole: bytes
-    outline: bytes
+
+def outline(prints: Prints) -> bytes:
+    """That part of a recipe's prints which is of its outline."""
+    return prints[_PRINT:]
 
 
 def prints(recipe: Recipe) -> Prints:
@@ -59,8 +60,8 @@ def prints(recipe: Recipe) -> Prints:
         for name, option in recipe.options.items()
     }
     parts = {origin: (one.inputs, one.inputs_field, one.check is None) for origin, one in recipe.parts.items()}
-    outline = (recipe.name, recipe.base is None, versions, options, parts)
-    return Prints(_print(recipe), _print(outline))
+    rest = (recipe.name, recipe.base is None, versions, options, parts)
+    return _print(recipe) + _print(rest)
 
 
 def _print(value: object) -> bytes:
@@ -86,12 +87,12 @@ class RecipeIndex:
     def prints(self, name: str) -> Prints | None:
         """The prints of the recipe that `get` gives."""
         kept = self._looks.get(name)
-        return None if kept is None else Prints(kept[:_PRINT], kept[_PRINT : 2 * _PRINT])
+        return None if kept is None else kept[: 2 * _PRINT]
 
     def add(self, recipe: Recipe) -> Prints:
         """Remember a recipe that this process has read; its prints."""
         made = prints(recipe)
-        self._looks.add(recipe.name, _made_of(recipe), b"".join((*made, marshal.dumps(PACKER.pack(recipe)))))
+        self._looks.add(recipe.name, _made_of(recipe), made + marshal.dumps(PACKER.pack(recipe)))
         return made
 
     def save(self) -> None:

@@ -8,10 +8,11 @@ two together.
 
 from __future__ import annotations
 
+import sys
 import typing
 from collections.abc import Callable
 from functools import cache
-from types import NoneType, UnionType
+from types import ModuleType, NoneType, UnionType
 from typing import Any
 
 from orchestrator.frozen import is_frozen, names, required
@@ -96,8 +97,15 @@ def _of_entries(kind: Any) -> Callable[[Any], Any]:
     return read
 
 
+@cache
+def _evaluated(text: str, module: ModuleType) -> Any:
+    """The type that an annotation of `module` spells. typing.get_type_hints would do it once for each field."""
+    return eval(text, vars(module))
+
+
 def _of_fields(kind: Any) -> Callable[[Any], Any]:
-    hints = typing.get_type_hints(kind)
+    module = sys.modules[kind.__module__]
+    hints = {name: _evaluated(kind.__annotations__[name], module) for name in names(kind)}
     known = {name.rstrip("_"): (name, _reader(hints[name])) for name in names(kind)}
     needed = {name.rstrip("_") for name in required(kind)}
 

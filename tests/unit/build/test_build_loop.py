@@ -242,11 +242,13 @@ def test_an_interrupt_lets_the_run_clean_up_and_is_raised_then() -> None:
     assert done.stdout == "cleaned up\ninterrupted True 1\n", done.stderr
 
 
+SECOND = """threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+        await loop.in_thread(lambda: time.sleep(0.6))
+        print("not reached")"""
+
+
 def test_a_second_interrupt_does_not_wait_for_the_clean_up() -> None:
-    text = INTERRUPTED.replace(
-        'print("cleaned up")',
-        "threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start(); await loop.in_thread(lambda: time.sleep(0.6)); print('not reached')",
-    )
+    text = INTERRUPTED.replace('print("cleaned up")', SECOND)
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, cwd=ROOT, timeout=30)
     assert "interrupted" in done.stdout, done.stderr
     assert "not reached" not in done.stdout
