@@ -21,6 +21,7 @@ from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
 _SWITCH = 0.0005  # seconds after which a thread that computes lets another go on; the usual 5 ms is half a small step
+_LOOK = 0.1  # seconds between two looks whether the loop still runs
 
 
 class Cancelled(BaseException):
@@ -168,6 +169,7 @@ class Loop:
         self._lock = threading.Lock()  # of the two above
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self.tasks: set[Task[Any]] = set()  # that have not ended
+        self.ending = False
 
     # -- for whoever runs it ---------------------------------------------------------------------------------------
 
@@ -190,21 +192,24 @@ class Loop:
         try:
             while not task.done():
                 self._turn()
-            for left in tuple(self.tasks):
-                left.cancel()
-            while self.tasks:
-                self._turn()
         finally:
-            if catches:
-                signal.signal(signal.SIGINT, before)
-            self.end_threads()
-            os.close(self._wake)
+            try:
+                for left in tuple(self.tasks):
+                    left.cancel()
+                while self.tasks:
+                    self._turn()
+            finally:
+                if catches:
+                    signal.signal(signal.SIGINT, before)
+                self.end_threads()
+                os.close(self._wake)
         if task.cancelled() and self._interrupts:
             raise KeyboardInterrupt
         return task.result()
 
     def end_threads(self) -> None:
-        """Wait until all work in threads has ended."""
+        """Wait until all work in threads has ended. No gate opens any more."""
+        self.ending = True
         for _ in self._threads:
             self._work.put(None)
         for thread in self._threads:
@@ -298,8 +303,9 @@ class Loop:
 class Gate:
     """Futures of the loop for which a thread waits."""
 
-    def __init__(self, futures: Iterable[Future[bool]]) -> None:
+    def __init__(self, loop: Loop, futures: Iterable[Future[bool]]) -> None:
         waits = list(futures)
+        self._loop = loop
         self._left = len(waits)
         self._good = True
         self._open = threading.Event()
@@ -315,8 +321,10 @@ class Gate:
             self._open.set()
 
     def wait(self) -> bool:
-        """Wait for all of them, in a thread that is not the loop's; whether all came out true."""
-        self._open.wait()
+        """Wait for all, in a thread that is not the loop's; whether all came out true. False if the loop ends."""
+        while not self._open.wait(_LOOK):
+            if self._loop.ending:
+                return False
         return self._good
 
 

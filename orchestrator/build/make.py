@@ -118,13 +118,13 @@ class Maker:
                 built()
                 again = has_object(self.layout, manifest.digest) and self._was(node, manifest.digest)
                 output = publish_tree(self.layout, tree, manifest)
+                if found is not None and found.output != output:
+                    changed = f"from before with the same inputs: {found.output}, now {output}"
+                    self.monitor(Notice(text=f"{node.label} came out different {changed}"))
+                self._finish(step, node, "built", seconds, "the same bytes as before" if again else "")
                 published(output)
                 made = self._record(node, "build", key, document, output, seconds, log, share)
                 write_realisations(self.layout, (made, self._alias(node, made)), stage)
-        if found is not None and found.output != output:
-            text = f"{node.label} came out different from before with the same inputs: {found.output}, now {output}"
-            self.monitor(Notice(text=text))
-        self._finish(step, node, "built", seconds, "the same bytes as before" if again else "")
 
     def reuse(self, node: Node, made: Realisation, why: str) -> None:
         """The derivation key of `node` leads to an output that is there already: `write_reused` records it."""

@@ -1,14 +1,24 @@
-"""What records tell of a graph's outputs, so that they need not be built. Knows no step and no sandbox."""
+"""What records tell of a graph's outputs, so that they need not be built, and the record of a goal that is finished.
+Knows no step and no sandbox."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 
-from orchestrator.digest import Digest
+from orchestrator.digest import Digest, key_of
+from orchestrator.graph.closure import closure_document
 from orchestrator.graph.derivation import Graph
 from orchestrator.graph.keys import derivation_keys, key_form
+from orchestrator.store import ClosureItem, Goal, Layout, read_realisation
 
 Recorded = Mapping[str, tuple[str, Digest]]  # as Plan.recorded
+
+
+def recorded_output(layout: Layout, key: Digest) -> Digest | None:
+    """The output of the record of a derivation or build key, if there is one."""
+    record = read_realisation(layout, key)
+    return None if record is None else record.output
 
 
 class Outputs:
@@ -57,3 +67,20 @@ class Outputs:
         """All digests that may be asked for."""
         planned = self._planned or {}
         return [*self._found.values(), *(digest for _, digest in planned.values())]
+
+
+def finished_goal(graph: Graph, goal: str, digests: Mapping[str, Digest]) -> Goal:
+    """The record of a goal whose checks have passed just now. `digests` are those of its runtime closure and, last, its
+    own."""
+    keys = derivation_keys(graph)
+    document = closure_document(graph, goal, keys)
+    items = ((graph[name], digest) for name, digest in digests.items())
+    return Goal(
+        key=key_of(document),
+        goal=goal,
+        options=graph.options,
+        output=digests[goal],
+        closure=tuple(ClosureItem(one.name, one.version, one.origin, digest, keys[one.name]) for one, digest in items),
+        finished=time.time(),
+        document=document,
+    )

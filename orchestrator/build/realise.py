@@ -19,18 +19,17 @@ from orchestrator.build.core_use import cores_use
 from orchestrator.build.cores import Cores, Share, Use
 from orchestrator.build.loop import Event, Future, Gate, Loop, Task, gather, shield
 from orchestrator.build.make import Maker, Report, may_serve
-from orchestrator.build.outputs import Outputs, Recorded
+from orchestrator.build.outputs import Outputs, Recorded, finished_goal, recorded_output
 from orchestrator.build.room import Room
+from orchestrator.build.run_options import RunOptions
 from orchestrator.build.sources import Fetch, hold_sources, intact_source
 from orchestrator.digest import Digest, key_of
 from orchestrator.errors import OrchError
 from orchestrator.events import Monitor, Notice, StepFinished
-from orchestrator.frozen import field, frozen
-from orchestrator.graph.closure import check_mounts, checks_of, closure_document
+from orchestrator.graph.closure import check_mounts, checks_of
 from orchestrator.graph.derivation import Graph, Node, Source
 from orchestrator.graph.keys import check_document, derivation_keys, key_form
 from orchestrator.store import (
-    ClosureItem,
     Goal,
     Layout,
     has_object,
@@ -55,18 +54,6 @@ _HOLD_AFTER = 0.02  # seconds: when the first sandboxes run, and this process wa
 
 class Blocked(Exception):
     """A step cannot run because another failed, or because the run is ending."""
-
-
-@frozen
-class RunOptions:
-    """How to run, never what: nothing here reaches a key."""
-
-    jobs: int = 1
-    cores: int = 1
-    keep_going: bool = False
-    keep_failed: bool = False
-    urgency: Mapping[str, float] = field(default_factory=dict)  # by step or source; what has most is started first
-    after: Mapping[str, float] = field(default_factory=dict)  # by step: the most urgency of what waits for it
 
 
 class Engine:
@@ -95,7 +82,7 @@ class Engine:
         self.keys = derivation_keys(graph)
         self.monitor = monitor
         self._fetch_one = fetch
-        self._outputs = Outputs(graph, output or self._read_output, recorded if offers is None else None)
+        self._outputs = Outputs(graph, output or partial(recorded_output, layout), recorded if offers is None else None)
         self._stop = threading.Event()
         self._room = room or Room(layout)
         self._maker = Maker(
@@ -217,22 +204,7 @@ class Engine:
             digests, _ = await gather(self._loop, [self._all(objects), self._all(checks)])
         except Blocked:
             return
-        output = digests[-1]
-        closure = tuple(
-            ClosureItem(name, self.graph[name].version, self.graph[name].origin, digest, self.keys[name])
-            for name, digest in zip(names, digests, strict=True)
-        )
-        document = closure_document(self.graph, goal, self.keys)
-        record = Goal(
-            key=key_of(document),
-            goal=goal,
-            options=self.graph.options,
-            output=output,
-            closure=closure,
-            finished=time.time(),
-            document=document,
-        )
-        self._finished.append(record)
+        self._finished.append(finished_goal(self.graph, goal, dict(zip(names, digests, strict=True))))
 
     # -- outputs ---------------------------------------------------------------------------------------------------
 
@@ -272,10 +244,6 @@ class Engine:
     def _offered_output(self, name: str, inputs: Mapping[str, Digest]) -> Digest | None:
         offer = self._offer(name, inputs)
         return None if offer is None else offer.entry.output
-
-    def _read_output(self, key: Digest) -> Digest | None:
-        record = read_realisation(self.layout, key)
-        return None if record is None else record.output
 
     async def _object(self, name: str) -> Digest:
         digest = await self.digest(name)
@@ -344,7 +312,7 @@ class Engine:
     async def _made_of(self, node: Node, inputs: list[tuple[str, Digest]], files: Mapping[str, Path]) -> Digest | None:
         """The digest of what was built with these inputs; None if one of them was found damaged meanwhile."""
         step = f"build {node.name}"
-        whole = Gate([self.intact(name, digest) for name, digest in inputs if digest not in self._intact])
+        whole = Gate(self._loop, [self.intact(name, digest) for name, digest in inputs if digest not in self._intact])
         async with self._turn(step, cores_use(node)) as share:
             self._refuse_when_halted()
             built, published = Event(self._loop), Future[Digest | None](self._loop)

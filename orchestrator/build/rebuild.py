@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from orchestrator.build.action import Variation, Work, build
-from orchestrator.build.realise import RunOptions
+from orchestrator.build.run_options import RunOptions
 from orchestrator.build.sources import Fetch, intact_source
 from orchestrator.digest import Digest
 from orchestrator.errors import OrchError

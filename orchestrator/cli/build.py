@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from orchestrator.build.make import Report
     from orchestrator.build.plan import Plan
-    from orchestrator.build.realise import RunOptions
     from orchestrator.build.rebuild import Verdict
     from orchestrator.build.room import Room
+    from orchestrator.build.run_options import RunOptions
     from orchestrator.build.substitute import Offers
     from orchestrator.cli.recorded import Run
     from orchestrator.digest import Digest
@@ -170,7 +170,8 @@ def _carried_out(
 ) -> tuple[Run, tuple[Verdict, ...]]:
     from orchestrator.build.known import StoreKnown, remembered_outputs
     from orchestrator.build.past import estimate
-    from orchestrator.build.realise import Engine, RunOptions
+    from orchestrator.build.realise import Engine
+    from orchestrator.build.run_options import RunOptions
     from orchestrator.cli.floor import keep_floor
     from orchestrator.cli.recorded import recorded
 

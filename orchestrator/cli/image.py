@@ -120,7 +120,8 @@ def _make(
     """Build what is missing and assemble; None, with `arguments.status` set, where builds failed and it was said."""
 
     from orchestrator.build.past import estimate
-    from orchestrator.build.realise import Engine, RunOptions
+    from orchestrator.build.realise import Engine
+    from orchestrator.build.run_options import RunOptions
     from orchestrator.cli.ending import tell_failures
     from orchestrator.cli.floor import keep_floor
     from orchestrator.cli.recorded import recorded

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from orchestrator.build.estimate import Estimate
     from orchestrator.build.make import Report
     from orchestrator.build.plan import Plan
-    from orchestrator.build.realise import RunOptions
     from orchestrator.build.recorder import Recorder
+    from orchestrator.build.run_options import RunOptions
     from orchestrator.graph.derivation import Graph
     from orchestrator.store import BuildRecord, Layout
     from orchestrator.store.builds import Ending

@@ -14,8 +14,9 @@ from projects import copy_store, empty_project, unlock
 from orchestrator.build.known import StoreKnown
 from orchestrator.build.make import Report
 from orchestrator.build.plan import make_plan
-from orchestrator.build.realise import Engine, RunOptions
+from orchestrator.build.realise import Engine
 from orchestrator.build.rebuild import rebuild
+from orchestrator.build.run_options import RunOptions
 from orchestrator.digest import Digest
 from orchestrator.errors import SourceError
 from orchestrator.events import Event

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.build.loop import Cancelled, Event, Future, Loop, gather, shield
+from orchestrator.build.loop import Cancelled, Event, Future, Gate, Loop, gather, shield
 
 ROOT = Path(__file__).parents[3]
 
@@ -217,6 +217,37 @@ def test_a_reader_is_called_while_there_is_something_to_read() -> None:
     assert seen == [("word", b"a"), ("word", b"b"), ("word", b"c")]
     assert os.read(read_end, 9) == b"d"
     os.close(read_end)
+
+
+@pytest.mark.parametrize(
+    ("results", "good"), [([], True), ([True, True], True), ([True, False], False), ([True, ValueError()], False)]
+)
+def test_a_thread_waits_at_a_gate(results: list[bool | Exception], good: bool) -> None:
+    loop = Loop(threads=1)
+
+    async def one(result: bool | Exception) -> bool:
+        await later(loop, 0.01)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    async def story() -> bool:
+        gate = Gate(loop, [loop.task(one(result)) for result in results])
+        return await loop.in_thread(gate.wait)
+
+    assert loop.run(story()) is good
+
+
+def test_a_gate_lets_go_when_the_loop_ends() -> None:
+    loop = Loop(threads=1)
+    passed: list[bool] = []
+
+    async def story() -> None:
+        gate = Gate(loop, [Future(loop)])
+        loop.send(lambda: passed.append(gate.wait()))
+
+    loop.run(story())
+    assert passed == [False]
 
 
 INTERRUPTED = """
