@@ -55,6 +55,11 @@ class Future(Generic[T]):
     def set_result(self, result: T) -> None:
         self._end(result, None)
 
+    def set_unless_done(self, result: T) -> None:
+        """Set the result, unless whoever waits has given up."""
+        if not self._done:
+            self.set_result(result)
+
     def set_exception(self, error: BaseException) -> None:
         self._end(None, error)
 
@@ -142,8 +147,7 @@ class Event:
         self._future: Future[None] = Future(loop)
 
     def set(self) -> None:
-        if not self._future.done():
-            self._future.set_result(None)
+        self._future.set_unless_done(None)
 
     async def wait(self) -> None:
         if not self._future.done():

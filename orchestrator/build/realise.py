@@ -231,8 +231,11 @@ class Engine:
         if found is not None and output is not None and has_object(self.layout, output):
             self._maker.reuse(node, found, "inputs came out the same")
             return output
-        offer = await self._thread(lambda: self._offer(name, dict(zip(node.build, digests, strict=True))))
-        return offer.entry.output if offer is not None else await self.built(name)
+        if self._copier is not None:
+            offer = await self._thread(lambda: self._offer(name, dict(zip(node.build, digests, strict=True))))
+            if offer is not None:
+                return offer.entry.output
+        return await self.built(name)
 
     def _offer(self, name: str, inputs: Mapping[str, Digest]) -> Found | None:
         """What can be copied for a node that no record tells of."""
@@ -303,11 +306,10 @@ class Engine:
             by_name = dict(zip((s.name for s in node.sources), files, strict=True))
             digest = await self._made_of(node, inputs, by_name)
             if digest is not None:
-                break
+                self._made[name] = digest
+                self._intact.add(digest)
+                return digest
             await self._all([self.object(i) for i in node.build])  # what was damaged is made again
-        self._made[name] = digest
-        self._intact.add(digest)
-        return digest
 
     async def _made_of(self, node: Node, inputs: list[tuple[str, Digest]], files: Mapping[str, Path]) -> Digest | None:
         """The digest of what was built with these inputs; None if one of them was found damaged meanwhile."""
@@ -317,10 +319,8 @@ class Engine:
             self._refuse_when_halted()
             built, published = Event(self._loop), Future[Digest | None](self._loop)
 
-            def tell(done: Digest | None) -> None:
-                self._loop.call_from_thread(published.set_result, done)
-
             def make() -> None:
+                tell = partial(self._loop.call_from_thread, published.set_unless_done)
                 call = partial(self._loop.call_from_thread, built.set)
                 self._maker.make(node, inputs, files, share, intact=whole.wait, built=call, published=tell)
 
