@@ -131,8 +131,8 @@ class Handler(BaseHTTPRequestHandler):
         step = 1 if behaviour.trickle else 1 << 16
         for at in range(0, len(body), step):
             time.sleep(behaviour.trickle)
+            asked.sent += len(body[at : at + step])  # before: who has it all may look at once
             self.wfile.write(body[at : at + step])
-            asked.sent += len(body[at : at + step])
 
 
 class Fetcher:
