@@ -107,11 +107,11 @@ class Maker:
                 try:
                     tree, manifest = build(node, files, inputs, self._work(step, stage, log, share))
                 except OrchError:
-                    if intact():
+                    if self.stop.is_set() or intact():
                         raise
-                    tree = None
-                if tree is None or not intact():
-                    self.monitor(StepFinished(step=step, outcome="same", detail="begun again: an input was damaged"))
+                    published(None)
+                    return
+                if not intact():
                     published(None)
                     return
                 seconds = time.monotonic() - began

@@ -121,6 +121,7 @@ class Engine:
         return self._loop.run(self._realise(tuple(dict.fromkeys(objects)), everything))
 
     async def _realise(self, names: tuple[str, ...], everything: bool) -> Report:
+        self._loop.send(self._room.prepare)
         try:
             while await self._moved(names):
                 pass

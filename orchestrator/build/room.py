@@ -28,6 +28,7 @@ class Room:
         self._stack = ExitStack()
         self._top: Path | None = None
         self._workplace: Workplace | None = None
+        self._prepared = False
         self._numbers = count()
 
     def _stage(self) -> Path:
@@ -44,9 +45,13 @@ class Room:
             return self._workplace
 
     def prepare(self) -> None:
-        """Begin what the first sandbox would have to wait for; what is wrong with this machine is told there."""
+        """Begin what the first sandbox would have to wait for, once; what is wrong with this machine is told there."""
         with suppress(MachineError):
-            self.workplace.prepare(limits())
+            workplace = self.workplace
+            with self._lock:
+                prepared, self._prepared = self._prepared, True
+            if not prepared:
+                workplace.prepare(limits())
 
     @contextmanager
     def directory(self, label: str) -> Iterator[Path]:

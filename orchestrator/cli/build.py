@@ -154,8 +154,7 @@ def _work(
         probe()
     sweep(layout)
     with closing(Room(layout)) as room:
-        if not plan.fetch:
-            room.prepare()  # while all that follows is imported
+        room.prepare()  # a sandbox comes up while all that follows is imported
         return _carried_out(opened, graph, layout, plan, arguments, offers, room)
 
 

@@ -244,6 +244,8 @@ def entry() -> None:
         for stream in (sys.stdout, sys.stderr):
             _to_nowhere(stream)  # so that flushing at exit finds a place
         status = 141
+    except OSError:  # such as a disk that has filled up since
+        status = 4
     if "threading" not in sys.modules or sys.modules["threading"].active_count() == 1:
         os._exit(status)  # to take hundreds of modules apart takes 5 ms
     sys.exit(status)
