@@ -34,9 +34,10 @@ class Completed:
 
 def find_program(name: str, *, path: str | None = None) -> Path:
     """The program's place on the caller's PATH (or `path`); MachineError names it and the package that brings it."""
+    # As shutil.which does, without the compressors that shutil imports.
     directories = os.get_exec_path() if path is None else path.split(os.pathsep)
     places = (Path(directory or ".", name) for directory in directories)
-    found = next((place for place in places if place.is_file() and os.access(place, os.X_OK)), None)
+    found = next((place for place in places if os.access(place, os.X_OK) and place.is_file()), None)
     if found is None:
         raise MachineError(
             f"the program {name} is not installed",
