@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.build.jobserver import Tokens
@@ -55,6 +55,7 @@ class Work:
     keep_failed: bool = False
     place: Workplace | None = None  # what its sandboxes share with others'
     variation: Variation = Variation()
+    intact: Callable[[], bool] = lambda: True  # whether its inputs are, once that is known
 
     @property
     def show(self) -> str:
@@ -184,7 +185,7 @@ def build(
     outcome = _run(node, inputs, work, out, directory)
     if not outcome.passed:
         kept = None
-        if work.keep_failed:
+        if work.keep_failed and work.intact():
             kept = work.layout.failed / f"{node.name}-{work.log.stem}"
             kept.parent.mkdir(exist_ok=True)
             remove_tree(kept)

@@ -108,7 +108,7 @@ class Task(Future[T]):
         """Raise Cancelled where the coroutine waits; what it waits for is cancelled too."""
         if self._done:
             return
-        if self._waits is not None:
+        if self._waits is not None and not self._waits.done():
             self._waits.cancel()
         else:
             self._to_cancel = True
@@ -177,9 +177,10 @@ class Loop:
 
     # -- for whoever runs it ---------------------------------------------------------------------------------------
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
+    def run(self, work: Coroutine[Any, Any, T], *, again: Callable[[], object] = lambda: None) -> T:
         """The result of `work`, once it and all threads have ended. Ctrl-C cancels it, so that it can clean up, and is
-        raised when it has; a second one is raised at once."""
+        raised when it has; `again` is called for each that comes meanwhile. It may not raise: what it would interrupt
+        is half done."""
         sys.setswitchinterval(_SWITCH)
         task = Task(self, work)
         before = signal.getsignal(signal.SIGINT)
@@ -187,32 +188,34 @@ class Loop:
 
         def interrupt(number: int, frame: object) -> None:
             self._interrupts += 1
-            if self._interrupts > 1:
-                raise KeyboardInterrupt
-            self.call_from_thread(task.cancel)
+            if self._interrupts == 1:
+                self.call_from_thread(task.cancel)
+            else:
+                again()
 
         if catches:
             signal.signal(signal.SIGINT, interrupt)
+        cancelled: set[Task[Any]] = set()
         try:
             while not task.done():
                 self._turn()
         finally:
-            try:
-                for left in tuple(self.tasks):
+            self._timers.clear()
+            while self.tasks:  # one that ends may begin others
+                for left in self.tasks - cancelled:
                     left.cancel()
-                while self.tasks:
-                    self._turn()
-            finally:
-                if catches:
-                    signal.signal(signal.SIGINT, before)
-                self.end_threads()
-                os.close(self._wake)
+                cancelled |= self.tasks
+                self._turn()
+            self.end_threads()
+            if catches:
+                signal.signal(signal.SIGINT, before)
+            os.close(self._wake)
         if task.cancelled() and self._interrupts:
             raise KeyboardInterrupt
         return task.result()
 
     def end_threads(self) -> None:
-        """Wait until all work in threads has ended. No gate opens any more."""
+        """Wait until all work in threads has ended, and take no more. No gate opens any more."""
         self.ending = True
         for _ in self._threads:
             self._work.put(None)
@@ -284,7 +287,10 @@ class Loop:
             else:
                 self.call_from_thread(end, result, None)
 
-        self.send(do)
+        if self.ending:
+            future.cancel()
+        else:
+            self.send(do)
         return future
 
     def send(self, work: Callable[[], None]) -> None:

@@ -22,6 +22,7 @@ from orchestrator.events import Monitor, Notice, StepFinished, StepStarted, Step
 from orchestrator.frozen import field, frozen
 from orchestrator.graph.derivation import Graph, Node
 from orchestrator.graph.keys import check_document, derivation_document
+from orchestrator.sandbox.runtime import Stopped
 from orchestrator.store import (
     Layout,
     Realisation,
@@ -105,13 +106,15 @@ class Maker:
             began = self.began[step] = time.monotonic()
             with self.room.directory(node.name) as stage:
                 try:
-                    tree, manifest = build(node, files, inputs, self._work(step, stage, log, share))
+                    tree, manifest = build(node, files, inputs, self._work(step, stage, log, share, intact))
                 except OrchError:
                     if self.stop.is_set() or intact():
                         raise
                     published(None)
                     return
                 if not intact():
+                    if self.stop.is_set():
+                        raise Stopped("stopped before its inputs were looked at", hint="run the same command again")
                     published(None)
                     return
                 seconds = time.monotonic() - began
@@ -161,7 +164,7 @@ class Maker:
             write_check(self.layout, self._record(node, "check", key, document, None, seconds, log, share))
         self._finish(step, node, "checked", seconds)
 
-    def _work(self, step: str, stage: Path, log: Path, share: Share) -> Work:
+    def _work(self, step: str, stage: Path, log: Path, share: Share, intact: Callable[[], bool] = lambda: True) -> Work:
         return Work(
             step=step,
             layout=self.layout,
@@ -173,6 +176,7 @@ class Maker:
             stop=self.stop,
             place=self.room.workplace,
             keep_failed=self.keep_failed,
+            intact=intact,
         )
 
     def _record(

@@ -112,13 +112,15 @@ class Engine:
 
     # -- running ---------------------------------------------------------------------------------------------------
 
-    def run(self, *, objects: Iterable[str] = (), everything: bool = False) -> Report:
+    def run(
+        self, *, objects: Iterable[str] = (), everything: bool = False, again: Callable[[], object] = lambda: None
+    ) -> Report:
         """Realise every goal with its runtime closure and pass its checks; failures are in the report, not raised.
 
         The store also gets the outputs of the nodes named in `objects`, while the goals are worked on, and then with
-        `everything` the rest of the graph, such as compilers. `report.objects` has their digests.
+        `everything` all others, such as compilers. `report.objects` has their digests. `again`: as in Loop.run.
         """
-        return self._loop.run(self._realise(tuple(dict.fromkeys(objects)), everything))
+        return self._loop.run(self._realise(tuple(dict.fromkeys(objects)), everything), again=again)
 
     async def _realise(self, names: tuple[str, ...], everything: bool) -> Report:
         self._loop.send(self._room.prepare)
@@ -200,9 +202,9 @@ class Engine:
     async def _goal(self, goal: str) -> None:
         names = (*self.graph[goal].runtime, goal)
         try:
-            objects = [self.object(name) for name in names]
-            checks = [self.checked(name) for name in checks_of(self.graph, goal)]
-            digests, _ = await gather(self._loop, [self._all(objects), self._all(checks)])
+            objects = self._all([self.object(name) for name in names])
+            checks: Awaitable[Any] = self._all([self.checked(name) for name in checks_of(self.graph, goal)])
+            digests, _ = await self._all([objects, checks])
         except Blocked:
             return
         self._finished.append(finished_goal(self.graph, goal, dict(zip(names, digests, strict=True))))
@@ -298,11 +300,8 @@ class Engine:
         node = self.graph[name]
         sources = [self.source(node, source) for source in node.sources]
         while True:
-            made = [self._all([self._there(i) for i in node.build]), self._all(sources)]
-            digests, files = await gather(self._loop, made, whole=True)
-            for result in (files, digests):
-                if isinstance(result, BaseException):
-                    raise result
+            made: list[Awaitable[Any]] = [self._all([self._there(i) for i in node.build]), self._all(sources)]
+            digests, files = await self._all(made)
             inputs = list(zip(node.build, digests, strict=True))
             by_name = dict(zip((s.name for s in node.sources), files, strict=True))
             digest = await self._made_of(node, inputs, by_name)

@@ -172,6 +172,7 @@ def _carried_out(
     from orchestrator.build.realise import Engine
     from orchestrator.build.run_options import RunOptions
     from orchestrator.cli.floor import keep_floor
+    from orchestrator.cli.main import leave
     from orchestrator.cli.recorded import recorded
 
     jobs = min(arguments.jobs, arguments.cores)
@@ -193,7 +194,7 @@ def _carried_out(
             graph, layout, options=options, fetch=fetch, monitor=run.monitor, output=known.output,
             recorded=plan.recorded, offers=offers, room=room,
         )  # fmt: skip
-        report = run.report = engine.run(everything=arguments.rebuild)
+        report = run.report = engine.run(everything=arguments.rebuild, again=leave)
         known.save()
         if arguments.rebuild and not report.failures:
             verdicts = _rebuild(opened, graph, layout, report, options, run.monitor)

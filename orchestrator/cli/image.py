@@ -124,6 +124,7 @@ def _make(
     from orchestrator.build.run_options import RunOptions
     from orchestrator.cli.ending import tell_failures
     from orchestrator.cli.floor import keep_floor
+    from orchestrator.cli.main import leave
     from orchestrator.cli.recorded import recorded
     from orchestrator.image.assemble import Assembly, assemble
     from orchestrator.image.components import component_names, make_components
@@ -155,7 +156,7 @@ def _make(
         indexes = image.document.python.indexes if image.document.python is not None else ()
         fetch = opened.fetcher(layout, monitor, indexes=indexes)
         engine = Engine(graph, layout, options=options, fetch=fetch, monitor=monitor, offers=offers)
-        report = run.report = engine.run(objects=names)
+        report = run.report = engine.run(objects=names, again=leave)
         if not report.failures:
             assembly = Assembly(
                 image=image,

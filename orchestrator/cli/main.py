@@ -224,8 +224,21 @@ def _end(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
 
+def leave() -> None:
+    """Ctrl-C once more while a run cleans up: end at once. What was finished is kept, as after any kill."""
+    os.write(2, b"\nleft at once; what was finished is kept\n")
+    os._exit(128 + (_ended_by[0] if _ended_by else 2))
+
+
 def entry() -> None:
     """The `orch` program."""
+    try:
+        _entry()
+    except KeyboardInterrupt:  # before anything was begun
+        os._exit(130)
+
+
+def _entry() -> None:
     if answers.answer(sys.argv[1:]):
         os._exit(0)  # nothing is open, and there is nothing to clean up
     import signal

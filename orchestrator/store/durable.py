@@ -6,6 +6,7 @@ sync, rename, sync the directory. Where many small things are made at once, thre
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Callable
@@ -55,18 +56,19 @@ class _Syncs:
                     raise self._failed[mine]
                 return
             self._begun = mine
-        failed: OSError | None = None
+        failed: OSError | None = OSError(errno.EINTR, os.strerror(errno.EINTR), str(root))  # Ctrl-C may come meanwhile
         try:
             _sync_file_system(root)
+            failed = None
         except OSError as error:
             failed = error
-        with self._turn:
-            if failed is not None:
-                self._failed[mine] = failed
-            self._ended = mine
-            self._turn.notify_all()
-        if failed is not None:
-            raise failed
+            raise
+        finally:
+            with self._turn:
+                if failed is not None:
+                    self._failed[mine] = failed
+                self._ended = mine
+                self._turn.notify_all()
 
 
 _syncs: dict[int, _Syncs] = {}  # by device

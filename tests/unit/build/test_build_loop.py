@@ -273,16 +273,71 @@ def test_an_interrupt_lets_the_run_clean_up_and_is_raised_then() -> None:
     assert done.stdout == "cleaned up\ninterrupted True 1\n", done.stderr
 
 
-SECOND = """threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
-        await loop.in_thread(lambda: time.sleep(0.6))
-        print("not reached")"""
+AGAIN = """
+import os, signal, threading, time
+from orchestrator.build.loop import Loop
+loop, seen = Loop(threads=1), []
+async def story():
+    for seconds in (0.1, 0.2, 0.3):
+        threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        await loop.in_thread(lambda: time.sleep(0.2))
+    finally:
+        await loop.in_thread(lambda: time.sleep(0.4))
+        seen.append("cleaned up")
+try:
+    loop.run(story(), again=lambda: seen.append("again"))
+except KeyboardInterrupt:
+    print(seen)
+"""
 
 
-def test_a_second_interrupt_does_not_wait_for_the_clean_up() -> None:
-    text = INTERRUPTED.replace('print("cleaned up")', SECOND)
-    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, cwd=ROOT, timeout=30)
-    assert "interrupted" in done.stdout, done.stderr
-    assert "not reached" not in done.stdout
+def test_a_further_interrupt_interrupts_nothing_by_itself() -> None:
+    done = subprocess.run([sys.executable, "-c", AGAIN], capture_output=True, text=True, cwd=ROOT, timeout=30)
+    assert done.stdout == "['again', 'again', 'cleaned up']\n", done.stderr
+
+
+def test_a_task_whose_wait_has_just_ended_is_cancelled_all_the_same() -> None:
+    loop, seen = Loop(), []
+
+    async def waits(future: Future[None]) -> None:
+        await future
+        seen.append("went on")
+
+    async def story() -> None:
+        future: Future[None] = Future(loop)
+        task = loop.task(waits(future))
+        await later(loop, 0)
+        future.set_result(None)
+        task.cancel()
+        with pytest.raises(Cancelled):
+            await task
+
+    loop.run(story())
+    assert not seen
+
+
+def test_what_begins_while_the_loop_ends_ends_too() -> None:
+    loop, seen = Loop(threads=1), []
+
+    async def late() -> None:
+        await loop.in_thread(lambda: seen.append("worked"))
+
+    async def begins_another() -> None:
+        try:
+            await later(loop, 60)
+        finally:
+            loop.end_threads()
+            loop.task(late())
+
+    async def story() -> None:
+        loop.task(begins_another())
+        loop.call_later(0.01, lambda: loop.task(late()))
+        await loop.in_thread(lambda: None)
+
+    loop.run(story())
+    assert not loop.tasks
+    assert not seen
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -76,3 +76,18 @@ def test_all_who_waited_hear_of_a_failure(tmp_path: Path, syncs: list[threading.
     for thread in threads:
         thread.join(10)
     assert [error.errno for error in failed] == [28] * 4
+
+
+def test_an_interrupted_sync_holds_up_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(root: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(durable, "_syncs", {})
+    with monkeypatch.context() as once:
+        once.setattr(durable, "_sync_file_system", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            sync_all(tmp_path)
+    thread = threading.Thread(target=sync_all, args=(tmp_path,))
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
