@@ -22,7 +22,7 @@ def remembered_outputs(layout: Layout, moment: Moment | None) -> Looks | None:
     """What the records of a store led to when they were last read, as far as they are still as they were."""
     if moment is None:
         return None
-    return Looks(f"{layout.root}/index/outputs", str(layout.realisations), moment)
+    return Looks(f"{layout.root}/index/outputs", str(layout.realisations), moment, whole=True)
 
 
 @frozen
@@ -49,6 +49,11 @@ class StoreKnown:
         except OSError:
             return store.has_object(self.layout, digest)
         return stat.S_ISREG(manifest.st_mode) and stat.S_ISDIR(tree.st_mode)
+
+    def note(self, key: str, output: Digest) -> None:
+        """Remember what the record of a key (hex) leads to, which this process has written."""
+        if self.outputs is not None:
+            self.outputs.add(key, [f"{key}.json"], output.hex.encode())
 
     def save(self) -> None:
         """Let what was read now be remembered."""

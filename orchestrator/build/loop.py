@@ -14,12 +14,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
+_Work = Callable[[], Callable[[], None] | None]
 _SWITCH = 0.0005  # seconds after which a thread that computes lets another go on; the usual 5 ms is half a small step
 _LOOK = 0.1  # seconds between two looks whether the loop still runs
 
@@ -171,7 +173,7 @@ class Loop:
         self._threads: list[threading.Thread] = []
         self._idle = 0
         self._lock = threading.Lock()  # of the two above
-        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._work: SimpleQueue[_Work | None] = SimpleQueue()
         self.tasks: set[Task[Any]] = set()  # that have not ended
         self.ending = False
 
@@ -279,13 +281,12 @@ class Loop:
             if not future.done():
                 future._end(result, error)
 
-        def do() -> None:
+        def do() -> Callable[[], None]:
             try:
                 result = work()
             except BaseException as error:
-                self.call_from_thread(end, None, error)
-            else:
-                self.call_from_thread(end, result, None)
+                return partial(self.call_from_thread, end, None, error)
+            return partial(self.call_from_thread, end, result, None)
 
         if self.ending:
             future.cancel()
@@ -293,8 +294,9 @@ class Loop:
             self.send(do)
         return future
 
-    def send(self, work: Callable[[], None]) -> None:
-        """Do blocking work, which raises nothing, in a thread. Nobody waits for it."""
+    def send(self, work: _Work) -> None:
+        """Do blocking work, which raises nothing, in a thread. What it returns is called when the thread is free again:
+        whoever is told so finds it free."""
         with self._lock:
             if self._idle:
                 self._idle -= 1
@@ -305,9 +307,11 @@ class Loop:
 
     def _serve(self) -> None:
         while (work := self._work.get()) is not None:
-            work()
+            tell = work()
             with self._lock:
                 self._idle += 1
+            if tell is not None:
+                tell()
 
 
 class Gate:

@@ -46,6 +46,7 @@ class Report:
     objects: dict[str, Digest] = field(default_factory=dict)
     outcomes: dict[str, list[str]] = field(default_factory=dict)
     failures: list[tuple[str, OrchError]] = field(default_factory=list)
+    recorded: dict[str, tuple[str, Digest]] = field(default_factory=dict)  # as Plan.recorded, of what was made
 
 
 def surroundings(cores: int) -> dict[str, Any]:
@@ -128,10 +129,13 @@ class Maker:
                 published(output)
                 made = self._record(node, "build", key, document, output, seconds, log, share)
                 write_realisations(self.layout, (made, self._alias(node, made)), stage)
+                self.report.recorded[node.name] = key.hex, output
 
     def reuse(self, node: Node, made: Realisation, why: str) -> None:
         """The derivation key of `node` leads to an output that is there already: `write_reused` records it."""
         self._reused.append(self._alias(node, made))
+        if made.output is not None:
+            self.report.recorded[node.name] = made.key.hex, made.output
         self._finish(f"build {node.name}", node, "same", 0.0, why)
 
     def write_reused(self, room: Path) -> None:

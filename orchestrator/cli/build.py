@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         refuse_link(layout, arguments.out.absolute())  # now, not after the build
     offers = offers_of(opened, graph, layout, arguments)
-    plan = opened.plan(graph, layout, offers)
+    plan = opened.plan(graph, layout, offers, remember=arguments.dry_run)
     if arguments.dry_run:
         from orchestrator.build.past import estimate
         from orchestrator.cli.plan import show_plan
@@ -112,6 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise _not_the_same(verdicts)
     _finish(arguments, graph, layout, outputs, report, time.monotonic() - began)
     if report is None:
+        opened.remember(graph, plan.recorded)
         plain = arguments.out is None and not (arguments.json or opened.own_sources)
         _remember(opened, graph, layout, arguments.words if plain else None)
     return 0
@@ -195,7 +196,11 @@ def _carried_out(
             recorded=plan.recorded, offers=offers, room=room,
         )  # fmt: skip
         report = run.report = engine.run(everything=arguments.rebuild, again=leave)
+        for name, (key, output) in report.recorded.items():
+            known.note(key, output)
+            known.note(engine.keys[name].hex, output)
         known.save()
+        opened.remember(graph, {**plan.recorded, **report.recorded})
         if arguments.rebuild and not report.failures:
             verdicts = _rebuild(opened, graph, layout, report, options, run.monitor)
     return run, verdicts

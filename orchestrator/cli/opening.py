@@ -14,6 +14,7 @@ from orchestrator.frozen import field, frozen
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from orchestrator.build.outputs import Recorded
     from orchestrator.build.plan import Plan
     from orchestrator.build.substitute import Offers
     from orchestrator.cli.graph_memory import GraphMemory
@@ -112,7 +113,7 @@ class Opened:
         }
         return with_trees(graph, trees)
 
-    def plan(self, graph: Graph, layout: Layout, offers: Offers | None = None) -> Plan:
+    def plan(self, graph: Graph, layout: Layout, offers: Offers | None = None, *, remember: bool = True) -> Plan:
         """What is left to do for the goals of `graph`, copying what `offers` has."""
         from orchestrator.build.known import StoreKnown, remembered_outputs
         from orchestrator.build.plan import make_plan
@@ -121,9 +122,14 @@ class Opened:
         plan = make_plan(graph, known, offers=offers)
         known.save()
         self.recipes.save_index()
-        if self._memory is not None:
-            self._memory.keep(graph, self.recipes, plan.recorded)
+        if remember:
+            self.remember(graph, plan.recorded)
         return plan
+
+    def remember(self, graph: Graph, recorded: Recorded) -> None:
+        """Let the graph, with the keys by which records were found, be known the next time."""
+        if self._memory is not None:
+            self._memory.keep(graph, self.recipes, recorded)
 
     @property
     def _memory(self) -> GraphMemory | None:

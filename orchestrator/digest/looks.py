@@ -19,7 +19,7 @@ from orchestrator.digest.kept import Moment, read_kept, write_kept
 
 YOUNG = 2_000_000_000  # nanoseconds: as coarse as times on any file system are
 _SPARE = 5_000  # facts that are kept though this process had no use for them
-_FEW = 8  # facts that are sooner found again than written
+_FEW = 64  # facts that are sooner found again than written
 
 _Fact = tuple[tuple[tuple[str, tuple[int, ...]], ...], bytes]  # paths and their looks; what was made of them
 
@@ -28,10 +28,12 @@ class Looks:
     """Facts by name about what lies below the directory `top`, kept in `file`. They hold for one `context`: all that
     decides what is made of a file, besides the file and the code."""
 
-    def __init__(self, file: str, top: str, moment: Moment, context: str = "") -> None:
+    def __init__(self, file: str, top: str, moment: Moment, context: str = "", *, whole: bool = False) -> None:
+        """`whole`: what lies there is never edited, only replaced by another file, so that no change is missed because
+        two came in one tick."""
         self._file = file
         self._top = f"{top}/"
-        self._young = moment.began - YOUNG
+        self._young = moment.began - YOUNG if not whole else None
         self._moment = moment
         self._context = repr((top, context))
         self._place = self._where()
@@ -77,7 +79,7 @@ class Looks:
                 continue
             if not (stat.S_ISREG(now.st_mode) or stat.S_ISDIR(now.st_mode)):
                 raise ValueError(path)
-            if max(now.st_mtime_ns, now.st_ctime_ns) >= self._young:
+            if self._young is not None and max(now.st_mtime_ns, now.st_ctime_ns) >= self._young:
                 raise ValueError(path)
             yield path, (now.st_dev, now.st_ino, now.st_mode, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
 

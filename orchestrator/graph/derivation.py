@@ -81,9 +81,10 @@ PACKER = Packer(Node, Source, Check, LocalFile, Setuid)
 class Nodes(Sequence[Node]):
     """Nodes in an order. Some are kept in the bytes in which they were remembered until they are asked for."""
 
-    def __init__(self, names: tuple[str, ...], nodes: list[Node | bytes]) -> None:
+    def __init__(self, names: tuple[str, ...], nodes: Sequence[Node | bytes]) -> None:
         self.names = names
-        self._nodes = nodes
+        self._kept = [node if isinstance(node, bytes) else None for node in nodes]
+        self._nodes = [None if isinstance(node, bytes) else node for node in nodes]
 
     def __len__(self) -> int:
         return len(self._nodes)
@@ -96,13 +97,14 @@ class Nodes(Sequence[Node]):
         if isinstance(place, slice):
             return tuple(self[index] for index in range(*place.indices(len(self))))
         node = self._nodes[place]
-        if isinstance(node, bytes):
-            node = self._nodes[place] = PACKER.unpack(marshal.loads(node))
+        if node is None:
+            node = self._nodes[place] = PACKER.unpack(marshal.loads(self._kept[place] or b""))
+        assert node is not None
         return node
 
     def packed(self) -> list[bytes]:
         """All of them, as they are remembered."""
-        return [node if isinstance(node, bytes) else marshal.dumps(PACKER.pack(node)) for node in self._nodes]
+        return [kept or marshal.dumps(PACKER.pack(self[place])) for place, kept in enumerate(self._kept)]
 
 
 @frozen

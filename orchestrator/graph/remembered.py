@@ -19,7 +19,7 @@ from orchestrator.graph.node import Mounts, make_node
 from orchestrator.recipe.index import Prints, outline
 from orchestrator.recipe.model import Recipe
 
-_FEW = 8  # nodes that are sooner made anew than written down
+_FEW = 64  # nodes that are sooner made anew than written down
 
 
 class Printed(Protocol):

@@ -123,7 +123,7 @@ def test_threads_are_used_again() -> None:
             await loop.in_thread(lambda: names.add(threading.get_ident()))
 
     loop.run(one_after_the_other())
-    assert len(names) <= 2
+    assert len(names) == 1
 
 
 def test_cancelling_reaches_what_is_waited_for_but_not_what_is_shielded() -> None:
