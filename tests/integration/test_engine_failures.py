@@ -155,6 +155,20 @@ def test_keep_going_finishes_what_does_not_need_the_failed(project: Project) -> 
     assert project.build("later") == NOTHING
 
 
+def test_keep_going_finishes_what_does_not_need_the_failed_check(project: Project) -> None:
+    project.simple("slow", 'sleep 1; echo a > "$OUT/slow"')
+    project.simple("late", 'echo a > "$OUT/late"', build=["slow"])
+    project.simple("bad", 'echo b > "$OUT/bad"', check="exit 1")
+    project.simple("goal", 'echo g > "$OUT/goal"')
+    recipe = project.recipe("goal")
+    recipe.write_text(recipe.read_text().replace('runtime = ["', 'runtime = ["late", "bad", "'))
+    result = project.orch("build", "goal", "-j", "2", "--cores", "2", "--keep-going")
+    assert result.status == 1
+    assert "error: checking bad 1.0 failed" in result.err
+    assert "built           late" in result.err
+    assert "not reached" not in result.err
+
+
 def test_one_stuck_recipe_costs_the_others_nothing(project: Project) -> None:
     """Both failures are in the document, and the goal that could be made is done."""
     two_branches(project)

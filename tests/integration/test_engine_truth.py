@@ -60,3 +60,19 @@ def test_a_damaged_source_is_noticed_and_fetched_again(project: Project) -> None
     assert "note: file:app.tar: the stored copy is damaged; put aside and fetched again" in result.err
     assert Path(result.out.strip(), "opt/app/word").read_text() == "good\n"
     assert stored.read_bytes() == good
+
+
+def test_a_failure_with_a_damaged_input_is_nobodys(project: Project) -> None:
+    """The script fails because of the damage: it is run again with the input made again, and nothing is kept of it."""
+    project.simple("tool", 'mkdir -p "$OUT/opt"; echo good > "$OUT/opt/word"')
+    project.simple("app", 'mkdir -p "$OUT/opt/app"; grep good /opt/word > "$OUT/opt/app/word"', build=["tool"])
+    project.path("tool")
+    replaced(project.object("tool") / "tree/opt/word", b"evil\n")
+    result = project.done("build", "app", "--keep-failed")
+    assert "note: tool: the stored output is damaged" in result.err
+    assert "FAILED" not in result.err
+    assert "same bytes      app" not in result.err
+    assert Path(result.out.strip(), "opt/app/word").read_text() == "good\n"
+    failed = project.store / "failed"
+    assert not failed.exists() or not list(failed.iterdir())
+    assert "cut off" not in result.err.splitlines()[-1]
