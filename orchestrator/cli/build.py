@@ -175,6 +175,7 @@ def _carried_out(
     from orchestrator.cli.floor import keep_floor
     from orchestrator.cli.main import leave
     from orchestrator.cli.recorded import recorded
+    from orchestrator.graph.remembered import after_run
 
     jobs = min(arguments.jobs, arguments.cores)
     forecast = estimate(plan, layout, jobs, cores=arguments.cores)
@@ -200,7 +201,7 @@ def _carried_out(
             known.note(key, output)
             known.note(engine.keys[name].hex, output)
         known.save()
-        opened.remember(graph, {**plan.recorded, **report.recorded})
+        opened.remember(graph, after_run(graph, plan.recorded, report.recorded))
         if arguments.rebuild and not report.failures:
             verdicts = _rebuild(opened, graph, layout, report, options, run.monitor)
     return run, verdicts

@@ -61,6 +61,22 @@ def keep(graph: Graph, recipes: Printed, recorded: Mapping[str, tuple[str, Diges
     )
 
 
+def after_run(
+    graph: Graph, planned: Mapping[str, tuple[str, Digest]], made: Mapping[str, tuple[str, Digest]]
+) -> dict[str, tuple[str, Digest]]:
+    """What records tell after a run, of what the plan had found and what was made or cut off since. Left out is what
+    was looked up with other outputs of its inputs than there are now: something may have come out different."""
+    recorded = {**planned, **made}
+    texts = {name: str(output) for name, (_, output) in recorded.items()}
+    for name in graph.names:
+        if name not in recorded or not (name in made or any(i in made for i in graph[name].build)):
+            continue
+        whole = all(i in texts for i in graph[name].build)
+        if not whole or key_form(graph, name).key(texts).hex != recorded[name][0]:
+            del recorded[name]
+    return recorded
+
+
 def _required(graph: Graph, recipes: Printed) -> Iterator[str]:
     found = {need.recipe for node in graph.nodes for need in recipes[node.name].versions[node.version].requires}
     yield from sorted(found - set(graph.names))

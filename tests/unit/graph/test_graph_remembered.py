@@ -15,9 +15,9 @@ from orchestrator.digest import Digest, blake3_bytes
 from orchestrator.errors import OrchError
 from orchestrator.graph.choose import Chooser
 from orchestrator.graph.derivation import Graph
-from orchestrator.graph.keys import derivation_keys
+from orchestrator.graph.keys import derivation_keys, key_form
 from orchestrator.graph.options import parse_settings
-from orchestrator.graph.remembered import keep, recall, worth_keeping
+from orchestrator.graph.remembered import after_run, keep, recall, worth_keeping
 from orchestrator.graph.resolve import resolve
 from orchestrator.recipe import GlobalOption, Recipe
 from orchestrator.recipe.index import Prints, prints
@@ -194,3 +194,26 @@ def test_records_are_kept_with_it_and_it_is_kept_again_when_they_have_moved(
     moved = {name: (blake3_bytes(key.encode()).hex, output) for name, (key, output) in recorded.items()}
     assert worth_keeping(found, moved)
     assert not worth_keeping(found, {})
+
+
+def test_what_was_looked_up_with_other_bytes_of_an_input_is_not_kept(
+    recipes_of: RecipesOf, cuda: GlobalOption, bodies: dict[str, str]
+) -> None:
+    graph = Question(recipes_of, cuda, ()).resolved(bodies)
+
+    def found(outputs: Mapping[str, Digest]) -> dict[str, tuple[str, Digest]]:
+        texts = {name: str(output) for name, output in outputs.items()}
+        return {name: (key_form(graph, name).key(texts).hex, outputs[name]) for name in graph.names}
+
+    outputs = {name: blake3_bytes(name.encode()) for name in graph.names}
+    planned = found(outputs)
+    assert after_run(graph, planned, {}) == planned
+    assert after_run(graph, planned, {"cuda": planned["cuda"]}) == planned  # made again with the same bytes
+    moved = found({**outputs, "cuda": blake3_bytes(b"other bytes")})
+    later = after_run(graph, planned, {"cuda": moved["cuda"]})
+    assert later["cuda"] == moved["cuda"]
+    above = {node.name for node in graph.nodes if "cuda" in node.build}
+    assert above
+    assert planned.keys() - later.keys() == above
+    assert after_run(graph, planned, {name: moved[name] for name in (*above, "cuda")}) == moved
+    assert "ucx" not in after_run(graph, planned, {"ucx": (derivation_keys(graph)["ucx"].hex, outputs["ucx"])})
