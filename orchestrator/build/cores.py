@@ -17,10 +17,6 @@ from orchestrator.build.loop import Future, Loop
 from orchestrator.frozen import frozen
 
 Use = Literal["one", "share", "tokens"]
-# Turns of the loop between a step that ends or becomes ready, and the start of the next: what becomes ready by it has
-# to be there first, to be compared and to divide the cores. From an end to a dependent the engine takes at most 18,
-# none of them by way of a thread.
-_TURNS = 48
 _LOOK = 0.05  # seconds between two looks at who has taken his tokens: of that the kernel does not tell
 
 
@@ -85,16 +81,16 @@ class Cores:
 
     # -- who is next -----------------------------------------------------------------------------------------------
 
-    def _serve_soon(self, turns: int = _TURNS) -> None:
-        if turns < _TURNS or not self._soon:
-            self._soon = turns > 0
-            if self._soon:
-                self._loop.call_soon(self._serve_soon, turns - 1)
-            else:
-                self._serve()
+    def _serve_soon(self) -> None:
+        """Serve once all is there that became ready by the same end of a step, to be compared and to divide the cores.
+        From an end to a dependent nothing goes by way of a thread."""
+        if not self._soon:
+            self._soon = True
+            self._loop.call_last(self._serve)
 
     def _serve(self) -> None:
         """Start whom there is room for; what is left is for those who live on tokens."""
+        self._soon = False
         while self._waiting and self._running < self._jobs:
             fair = max(1, self._total // min(self._jobs, self._running + len(self._waiting)))
             # A share is for good: if others' tokens will make it a fair one, it is worth waiting for them to end.

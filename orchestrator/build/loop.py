@@ -23,7 +23,6 @@ from typing import Any, Generic, TypeVar, cast
 T = TypeVar("T")
 _Work = Callable[[], Callable[[], None] | None]
 _SWITCH = 0.0005  # seconds after which a thread that computes lets another go on; the usual 5 ms is half a small step
-_LOOK = 0.1  # seconds between two looks whether the loop still runs
 
 
 class Cancelled(BaseException):
@@ -53,6 +52,10 @@ class Future(Generic[T]):
         if self._error is not None:
             raise self._error
         return cast(T, self._result)
+
+    def good(self) -> bool:
+        """Whether it is done, without an exception, and what it came to is true."""
+        return self._done and self._error is None and bool(self._result)
 
     def set_result(self, result: T) -> None:
         self._end(result, None)
@@ -161,6 +164,7 @@ class Loop:
 
     def __init__(self, threads: int = 1) -> None:
         self._ready: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._last: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()  # when nothing else is ready
         self._timers: list[tuple[float, int, Callable[[], object]]] = []
         self._numbers = count()
         self._readers: dict[int, tuple[Callable[..., object], tuple[Any, ...]]] = {}
@@ -227,7 +231,7 @@ class Loop:
 
     def _turn(self) -> None:
         timeout: float | None = None
-        if self._ready:
+        if self._ready or self._last:
             timeout = 0
         elif self._timers:
             timeout = max(0.0, self._timers[0][0] - time.monotonic()) * 1000
@@ -241,6 +245,8 @@ class Loop:
             self._ready.append(self._others.popleft())
         while self._timers and self._timers[0][0] <= time.monotonic():
             self._ready.append((heappop(self._timers)[2], ()))
+        if not self._ready:
+            self._ready, self._last = self._last, self._ready
         for _ in range(len(self._ready)):  # what these make ready is for the next turn
             call, arguments = self._ready.popleft()
             call(*arguments)
@@ -250,6 +256,10 @@ class Loop:
     def call_soon(self, call: Callable[..., object], *arguments: Any) -> None:
         """Call in the next turn, after all that was asked for before."""
         self._ready.append((call, arguments))
+
+    def call_last(self, call: Callable[..., object], *arguments: Any) -> None:
+        """Call when all that is ready now, and all that becomes ready by it, has been done."""
+        self._last.append((call, arguments))
 
     def call_later(self, seconds: float, call: Callable[[], object]) -> None:
         """Call when so much time has passed."""
@@ -312,34 +322,6 @@ class Loop:
                 self._idle += 1
             if tell is not None:
                 tell()
-
-
-class Gate:
-    """Futures of the loop for which a thread waits."""
-
-    def __init__(self, loop: Loop, futures: Iterable[Future[bool]]) -> None:
-        waits = list(futures)
-        self._loop = loop
-        self._left = len(waits)
-        self._good = True
-        self._open = threading.Event()
-        if not waits:
-            self._open.set()
-        for one in waits:
-            one.then(self._ended)
-
-    def _ended(self, future: Future[bool]) -> None:
-        self._good = self._good and future._error is None and future.result()
-        self._left -= 1
-        if not self._left:
-            self._open.set()
-
-    def wait(self) -> bool:
-        """Wait for all, in a thread that is not the loop's; whether all came out true. False if the loop ends."""
-        while not self._open.wait(_LOOK):
-            if self._loop.ending:
-                return False
-        return self._good
 
 
 async def _plain(wait: Awaitable[T]) -> T:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestrator.build.core_use import cores_use
 from orchestrator.build.cores import Cores, Share, Use
-from orchestrator.build.loop import Event, Future, Gate, Loop, Task, gather, shield
+from orchestrator.build.gate import Gate
+from orchestrator.build.loop import Event, Future, Loop, Task, gather, shield
 from orchestrator.build.make import Maker, Report, may_serve
 from orchestrator.build.outputs import Outputs, Recorded, finished_goal, recorded_output
 from orchestrator.build.room import Room

@@ -9,36 +9,16 @@ from string import ascii_lowercase, ascii_uppercase, digits
 from typing import Any
 
 from orchestrator.errors import MachineError
-from orchestrator.sandbox.spec import BUILD_GID, BUILD_UID, HOST_NAME, Bind, Spec
+from orchestrator.sandbox.mounts import mount_points, mounts
+from orchestrator.sandbox.spec import BUILD_GID, BUILD_UID, HOST_NAME, Spec
 
 MAX_LOWERS = 499  # the kernel merges 500 trees, and one is the skeleton
 
-# What bubblewrap itself has: it can be read inside, in /proc/1/environ.
+# What bubblewrap itself has.
 ENVIRONMENT: Mapping[str, str] = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LC_ALL": "C",
 }
-
-# Files of /proc that tell about the host's start, disks, keys or other processes: empty inside. Each costs a mount,
-# so what tells only the kernel's version (that cannot be hidden), or nothing without a capability, is not here.
-MASKED = (
-    "/proc/cmdline",
-    "/proc/config.gz",
-    "/proc/diskstats",
-    "/proc/keys",
-    "/proc/modules",
-    "/proc/partitions",
-    "/proc/swaps",
-    "/proc/timer_list",
-)
-BOOT_ID = "/proc/sys/kernel/random/boot_id"
-# Its first eight digits, xor the fourth group, are 127.0.0.1 (little-endian): UCX 1.20 takes them for the address of a
-# peer on the loopback interface, and does without tcp when there is no route to it.
-NO_BOOT_ID = "0100807f-0000-4000-8000-000000000000\n"
-# The personality changes what uname says, not these: with an old kernel release they say OLD_RELEASE.
-RELEASES = ("/proc/sys/kernel/osrelease", "/proc/version")
-OLD_RELEASE = "2.6.40\n"
-_STAND_INS = {BOOT_ID: "boot_id", **dict.fromkeys(RELEASES, "release")}
 
 
 def check(spec: Spec) -> None:
@@ -62,14 +42,20 @@ def check(spec: Spec) -> None:
 
 
 def order(
-    spec: Spec, *, bwrap: Path, place: Path, lower_names: tuple[str, ...], processes: int | None
+    spec: Spec,
+    *,
+    bwrap: Path,
+    place: Path,
+    lower_names: tuple[str, ...],
+    masks: tuple[str, ...],
+    processes: int | None,
 ) -> dict[str, Any]:
-    """What the launcher is told, as JSON values. `processes`: a limit on them, where no cgroup can set one."""
+    """What the launcher is told, as JSON values. `masks`: files of /proc to cover. `processes`: a limit on them, where
+    no cgroup can set one."""
     return {
         "place": str(place),
-        "lowers": ":".join(lower_names),
-        # bubblewrap makes one user namespace, and one more when the user inside is not root; the command can make none.
-        "users": 1 if spec.as_root else 2,
+        "folders": list(mount_points(spec)),
+        "mounts": [list(one) for one in mounts(spec, place=place, lower_names=lower_names, masks=masks)],
         "cpus": list(spec.cpus or ()),
         "old_kernel_release": spec.old_kernel_release,
         "processes": processes,
@@ -79,28 +65,18 @@ def order(
     }
 
 
-def options(spec: Spec, *, place: Path, masks: tuple[str, ...]) -> tuple[str, ...]:
-    """bubblewrap's options, read by it from a file: a command line could be seen inside, in /proc/1/cmdline."""
+def options(spec: Spec, *, place: Path) -> tuple[str, ...]:
+    """bubblewrap's options, read by it from a file: a command line can be seen inside, in /proc/1/cmdline."""
     uid, gid = (0, 0) if spec.as_root else spec.user or (BUILD_UID, BUILD_GID)
-    root = ("--bind", str(spec.writable_root), "/") if spec.writable_root else ("--ro-bind", str(place / "root"), "/")
-    masked = [part for mask in masks for part in ("--ro-bind", str(place / _STAND_INS.get(mask, "empty")), mask)]
     return (
-        *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
+        *("--unshare-user", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
         *("--die-with-parent", "--new-session", "--cap-drop", "ALL"),
         *("--uid", str(uid), "--gid", str(gid), "--hostname", HOST_NAME),
-        *root,
-        *("--proc", "/proc", *masked, "--remount-ro", "/proc"),
-        *("--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm", "--remount-ro", "/dev"),
-        *("--perms", "1777", "--tmpfs", "/tmp"),
-        *(part for bind in spec.binds for part in _bind(bind)),
+        *("--dev-bind", str(place / "root"), "/"),  # with all that the launcher mounted below it, as it is
         "--clearenv",
         *(part for name, value in spec.environment for part in ("--setenv", name, value)),
         *("--chdir", spec.directory),
     )
-
-
-def _bind(bind: Bind) -> tuple[str, str, str]:
-    return ("--bind" if bind.writable else "--ro-bind", str(bind.host), bind.inside)
 
 
 def short_names() -> Iterator[str]:

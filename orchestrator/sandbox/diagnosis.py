@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 from collections.abc import Callable
@@ -52,12 +53,14 @@ def diagnose(said: str, *, setting: Callable[[str], str | None] = read_setting) 
     """Why, and the remedy; both empty when what was said is all that is known."""
     if "unshare:" in said or "setting up uid map" in said or "new namespace" in said:
         return _namespaces(setting)
-    if "mount:" in said and "overlay" in said:
+    if "mount overlay" in said:
         release = os.uname().release
         return (
             f"the kernel ({release}) cannot merge directories inside a user namespace",
             "Linux 5.11 or newer with the overlay module is needed: modprobe overlay",
         )
+    if "mount_setattr" in said and os.strerror(errno.ENOSYS) in said:
+        return (f"the kernel ({os.uname().release}) cannot set the flags of a mount", "Linux 5.12 or newer is needed")
     if "mount proc" in said:
         return (
             "this machine is itself a container whose /proc is partly hidden",

@@ -9,9 +9,10 @@ An order is one byte on the socket and five descriptors: what is to be done (JSO
 its status, and where output goes. The answer is the status. Anything else that comes meanwhile means: kill it. When
 the other end is closed, orch is gone, and so is all this.
 
-The outer user namespace mounts the merged root, in a mount namespace that ends with the run: nothing can stay mounted.
-Bubblewrap is the first process of the outer pid namespace: when that is gone the kernel has killed and reaped all in
-it, before orch hears of the end.
+The outer user namespace mounts all that is seen inside, in a mount namespace that ends with the run: nothing can stay
+mounted. (Bubblewrap would read the list of all mounts again after each.) Bubblewrap is the first process of the pid
+namespace: when that is gone the kernel has killed and reaped all in it, before orch hears of the end. The command is in
+a user namespace below, and has no right over any of this.
 """
 
 from __future__ import annotations
@@ -33,9 +34,8 @@ if TYPE_CHECKING:
 
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x20000, 0x10000000, 0x20000000
 CLONE = {"x86_64": 56, "aarch64": 220}
-MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
-MS_KEPT = {os.ST_NOSUID: 2, os.ST_NODEV: 4, os.ST_NOEXEC: 8, os.ST_NOATIME: 1024, os.ST_NODIRATIME: 2048,
-           os.ST_RELATIME: 1 << 21}  # fmt: skip
+MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE = 442, -100, 0x8000
+MS_RDONLY, MS_BIND, MS_REC, MS_PRIVATE = 1, 4096, 16384, 1 << 18
 PR_SET_PDEATHSIG = 1
 UNAME26 = 0x20000
 LIMITS = {  # soft limits; diagnosis.check_limits was asked
@@ -62,7 +62,30 @@ def call(what: str, result: int) -> int:
 def mount(source: str | None, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
     names = [None if name is None else os.fsencode(name) for name in (source, target, kind)]
     data = None if options is None else os.fsencode(options)
-    call(f"mount: {kind or target}", libc.mount(*names, ctypes.c_ulong(flags), data))
+    call(f"mount {kind or source} on {target}", libc.mount(*names, ctypes.c_ulong(flags), data))
+
+
+def bind(source: str, target: str, flags: int) -> None:
+    """Let `source`, with all that is mounted below it, be seen at `target`; flags are added to those it has."""
+    mount(source, target, None, MS_BIND | MS_REC)
+    added = (ctypes.c_uint64 * 4)(flags, 0, 0, 0)  # struct mount_attr; its flags are those of mount()
+    at, size = os.fsencode(target), ctypes.c_size_t(ctypes.sizeof(added))
+    result = libc.syscall(MOUNT_SETATTR, AT_FDCWD, at, AT_RECURSIVE, ctypes.byref(added), size)
+    call(f"mount_setattr of {target}", result)
+
+
+def make_mounts(order: Order) -> None:
+    """All that the command sees, at its place below the root to come."""
+    os.chdir(order["place"] + "/lower")  # the overlay's lower directories are named from there
+    for missing in order["folders"]:
+        if not os.path.lexists(missing):
+            os.mkdir(missing)
+    for source, target, kind, flags, options in order["mounts"]:
+        if kind == "bind":
+            bind(source, target, flags)
+        else:
+            mount(kind, target, kind, flags, options)
+    os.chdir(order["place"])
 
 
 def write(path: str, text: str) -> None:
@@ -91,15 +114,10 @@ def become(order: Order, uid: int, gid: int) -> None:
         resource.setrlimit(number, (soft, resource.getrlimit(number)[1]))
     os.umask(0o022)
     if os.access("/proc/sys/user/max_user_namespaces", os.W_OK):
-        write("/proc/sys/user/max_user_namespaces", str(order["users"]))
+        write("/proc/sys/user/max_user_namespaces", "1")
     # A build started by the real root owns the host's device nodes and could chmod them.
-    mount("/dev", "/dev", None, MS_BIND | MS_REC)
-    kept = sum(flag for seen, flag in MS_KEPT.items() if os.statvfs("/dev").f_flag & seen)
-    mount(None, "/dev", None, MS_REMOUNT | MS_BIND | MS_RDONLY | kept)
-    if order["lowers"]:
-        os.chdir(order["place"] + "/lower")
-        mount("overlay", order["place"] + "/root", "overlay", MS_RDONLY, "lowerdir=" + order["lowers"])
-    os.chdir(order["place"])
+    bind("/dev", "/dev", MS_RDONLY)
+    make_mounts(order)
 
 
 def child(order: Order, descriptors: list[int], alive: tuple[int, int], uid: int, gid: int) -> None:

@@ -50,12 +50,13 @@ def run(
             work = stack.enter_context(workplace(work.resolve() / f"sandbox-{os.urandom(6).hex()}"))
         launcher = stack.enter_context(work.launcher(spec.limits))
         file = stack.enter_context(log.open("ab", buffering=0)) if isinstance(log, Path) else log
-        options = bubblewrap.options(spec, place=work.folder, masks=work.masks(spec))
+        options = bubblewrap.options(spec, place=work.folder)
         order = bubblewrap.order(
             spec,
             bwrap=work.bwrap,
             place=work.folder,
             lower_names=work.lower_names(spec),
+            masks=work.masks(spec),
             processes=_process_rlimit(spec, launcher.cage),
         )
         status = _memory(stack, b"")

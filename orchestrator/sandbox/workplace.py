@@ -17,6 +17,7 @@ from orchestrator.process import Relay, find_program
 from orchestrator.sandbox import bubblewrap
 from orchestrator.sandbox.cgroup import make_cage
 from orchestrator.sandbox.diagnosis import check_limits
+from orchestrator.sandbox.mounts import BOOT_ID, MASKED, NO_BOOT_ID, OLD_RELEASE, RELEASES, write_devices
 from orchestrator.sandbox.skeleton import refuse_link_on_the_way, write_skeleton
 from orchestrator.sandbox.spec import Limits, Spec
 from orchestrator.tree import remove_tree
@@ -37,10 +38,11 @@ class Workplace:
         self._launchers: dict[Limits, list[Launcher]] = {}
         for name in ("root", "lower"):
             (self.folder / name).mkdir()
-        (self.folder / "boot_id").write_text(bubblewrap.NO_BOOT_ID, encoding="ascii")
-        (self.folder / "release").write_text(bubblewrap.OLD_RELEASE, encoding="ascii")
+        (self.folder / "boot_id").write_text(NO_BOOT_ID, encoding="ascii")
+        (self.folder / "release").write_text(OLD_RELEASE, encoding="ascii")
         (self.folder / "empty").touch()
-        masks = (*bubblewrap.MASKED, bubblewrap.BOOT_ID, *bubblewrap.RELEASES)
+        write_devices(self.folder / "dev")
+        masks = (*MASKED, BOOT_ID, *RELEASES)
         self._there = frozenset(mask for mask in masks if Path(mask).exists())
 
     def close(self) -> None:
@@ -52,8 +54,8 @@ class Workplace:
 
     def masks(self, spec: Spec) -> tuple[str, ...]:
         """The files of /proc to cover."""
-        releases = bubblewrap.RELEASES if spec.old_kernel_release else ()
-        return tuple(mask for mask in (*bubblewrap.MASKED, bubblewrap.BOOT_ID, *releases) if mask in self._there)
+        releases = RELEASES if spec.old_kernel_release else ()
+        return tuple(mask for mask in (*MASKED, BOOT_ID, *releases) if mask in self._there)
 
     def lower_names(self, spec: Spec) -> tuple[str, ...]:
         """The names, below lower/, of the trees that become the root, the skeleton first. Empty for a root that can be

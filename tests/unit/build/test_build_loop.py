@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.build.loop import Cancelled, Event, Future, Gate, Loop, gather, shield
+from orchestrator.build.gate import Gate
+from orchestrator.build.loop import Cancelled, Event, Future, Loop, gather, shield
 
 ROOT = Path(__file__).parents[3]
 

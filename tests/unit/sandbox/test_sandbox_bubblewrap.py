@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import MachineError
-from orchestrator.sandbox.bubblewrap import BOOT_ID, MAX_LOWERS, check, options, order, short_names
+from orchestrator.sandbox.bubblewrap import MAX_LOWERS, check, options, order, short_names
+from orchestrator.sandbox.mounts import BOOT_ID, write_devices
+from orchestrator.sandbox.mounts import DEVICES as DEVICE_NAMES
 from orchestrator.sandbox.spec import Bind, Spec
 
 SPEC = Spec(
@@ -24,30 +26,45 @@ SPEC = Spec(
 
 
 def test_golden_options() -> None:
-    assert " ".join(options(SPEC, place=Path("/run"), masks=("/proc/cmdline", BOOT_ID))) == (
-        "--unshare-user --unshare-pid --unshare-net --unshare-ipc --unshare-uts --unshare-cgroup-try "
+    assert " ".join(options(SPEC, place=Path("/run"))) == (
+        "--unshare-user --unshare-net --unshare-ipc --unshare-uts --unshare-cgroup-try "
         "--die-with-parent --new-session --cap-drop ALL --uid 1000 --gid 1000 --hostname build "
-        "--ro-bind /run/root / "
-        "--proc /proc --ro-bind /run/empty /proc/cmdline --ro-bind /run/boot_id /proc/sys/kernel/random/boot_id "
-        "--remount-ro /proc --dev /dev --perms 1777 --tmpfs /dev/shm --remount-ro /dev --perms 1777 --tmpfs /tmp "
-        "--bind /stage/build /build --ro-bind /stage/stub.so /opt/stub.so "
+        "--dev-bind /run/root / "
         "--clearenv --setenv HOME /build --setenv TZ UTC --chdir /build/src"
     )
 
 
-def test_golden_options_of_a_writable_root() -> None:
+def test_golden_options_of_root() -> None:
     spec = Spec(writable_root=Path("/stage/root"), command=("/bin/sh",), directory="/", as_root=True)
-    found = options(spec, place=Path("/run"), masks=())
-    assert "--uid 0 --gid 0 --hostname build --bind /stage/root / --proc" in " ".join(found)
-    assert "/run/root" not in found
+    found = options(spec, place=Path("/run"))
+    assert "--uid 0 --gid 0 --hostname build --dev-bind /run/root / --clearenv" in " ".join(found)
+
+
+DEVICES = [
+    ["/run/dev", "/run/root/dev", "bind", 7, None],
+    *([f"/dev/{one}", f"/run/root/dev/{one}", "bind", 10, None] for one in DEVICE_NAMES),
+    ["devpts", "/run/root/dev/pts", "devpts", 10, "newinstance,ptmxmode=0666,mode=620"],
+    ["tmpfs", "/run/root/dev/shm", "tmpfs", 6, "mode=1777"],
+    ["tmpfs", "/run/root/tmp", "tmpfs", 6, "mode=1777"],
+]
 
 
 def test_golden_order() -> None:
-    found = order(SPEC, bwrap=Path("/bin/bwrap"), place=Path("/run"), lower_names=("0", "1", "2"), processes=None)
+    masks = ("/proc/cmdline", BOOT_ID)
+    names = ("0", "1", "2")
+    found = order(SPEC, bwrap=Path("/bin/bwrap"), place=Path("/run"), lower_names=names, masks=masks, processes=None)
+    assert found.pop("mounts") == [
+        ["overlay", "/run/root", "overlay", 7, "lowerdir=0:1:2"],
+        ["proc", "/run/root/proc", "proc", 15, None],
+        ["/run/empty", "/run/root/proc/cmdline", "bind", 7, None],
+        ["/run/boot_id", "/run/root/proc/sys/kernel/random/boot_id", "bind", 7, None],
+        *DEVICES,
+        ["/stage/build", "/run/root/build", "bind", 6, None],
+        ["/stage/stub.so", "/run/root/opt/stub.so", "bind", 7, None],
+    ]
     assert found == {
         "place": "/run",
-        "lowers": "0:1:2",
-        "users": 2,
+        "folders": [],
         "cpus": [],
         "old_kernel_release": False,
         "processes": None,
@@ -59,11 +76,25 @@ def test_golden_order() -> None:
 
 def test_an_order_with_all_there_is() -> None:
     spec = Spec(
-        writable_root=Path("/r"), command=("/c",), as_root=True, cpus=(0, 3), old_kernel_release=True, directory="/"
+        writable_root=Path("/r"),
+        binds=(Bind(host=Path("/h"), inside="/build", writable=True),),
+        command=("/c",),
+        as_root=True,
+        cpus=(0, 3),
+        old_kernel_release=True,
+        directory="/",
     )
-    found = order(spec, bwrap=Path("/bin/bwrap"), place=Path("/run"), lower_names=(), processes=9)
-    assert (found["lowers"], found["users"], found["cpus"]) == ("", 1, [0, 3])
-    assert (found["old_kernel_release"], found["processes"]) == (True, 9)
+    found = order(spec, bwrap=Path("/bin/bwrap"), place=Path("/run"), lower_names=(), masks=(), processes=9)
+    assert found["folders"] == ["/r/dev", "/r/proc", "/r/tmp", "/r/build"]
+    assert found["mounts"][0] == ["/r", "/run/root", "bind", 6, None]
+    assert (found["old_kernel_release"], found["processes"], found["cpus"]) == (True, 9, [0, 3])
+
+
+def test_devices(tmp_path: Path) -> None:
+    write_devices(tmp_path / "dev")
+    links = {path.name for path in (tmp_path / "dev").iterdir() if path.is_symlink()}
+    assert links == {"core", "fd", "ptmx", "stderr", "stdin", "stdout"}
+    assert {path.name for path in (tmp_path / "dev").iterdir()} == {*links, *DEVICE_NAMES, "pts", "shm"}
 
 
 def test_short_names_are_different_and_fit() -> None:
