@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
-import termios
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -75,6 +74,8 @@ class Tokens:
         """Granted and not taken by the build."""
         if self._pipes is None:
             return 0
+        import termios
+
         (count,) = struct.unpack("i", fcntl.ioctl(self._pipes[0], termios.FIONREAD, b"\0" * 4))
         return min(int(count), self.granted)
 

@@ -12,12 +12,12 @@ import signal
 import sys
 import threading
 import time
+from _queue import SimpleQueue  # the module queue has more, and takes longer
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
-from queue import SimpleQueue
 from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from orchestrator.build.core_use import cores_use
 from orchestrator.build.cores import Cores, Share, Use
 from orchestrator.build.gate import Gate
+from orchestrator.build.intact import Intact
 from orchestrator.build.loop import Event, Future, Loop, Task, gather, shield
 from orchestrator.build.make import Maker, Report, may_serve
 from orchestrator.build.outputs import Outputs, Recorded, finished_goal, recorded_output
@@ -26,7 +27,7 @@ from orchestrator.build.run_options import RunOptions
 from orchestrator.build.sources import Fetch, hold_sources, intact_source
 from orchestrator.digest import Digest, key_of
 from orchestrator.errors import OrchError
-from orchestrator.events import Monitor, Notice, StepFinished
+from orchestrator.events import Monitor, StepFinished
 from orchestrator.graph.closure import check_mounts, checks_of
 from orchestrator.graph.derivation import Graph, Node, Source
 from orchestrator.graph.keys import check_document, derivation_keys, key_form
@@ -35,11 +36,9 @@ from orchestrator.store import (
     Layout,
     has_object,
     hold,
-    quarantine_object,
     read_check,
     read_realisation,
     settle,
-    verify_object,
     write_goals,
 )
 from orchestrator.tree import machine_error
@@ -106,7 +105,7 @@ class Engine:
         self._urgency = options.urgency
         self._fetching = Cores(self._loop, total=FETCHES_AT_ONCE, jobs=FETCHES_AT_ONCE)
         self._tasks: dict[tuple[str, str], Task[Any]] = {}
-        self._intact: set[Digest] = set()
+        self._intact = Intact(layout, monitor)
         self._made: dict[str, Digest] = {}
         self._records: list[Task[None]] = []  # steps that are done but for what is written of them
         self._finished: list[Goal] = []
@@ -268,7 +267,7 @@ class Engine:
 
     def intact(self, name: str, digest: Digest) -> Future[bool]:
         """Whether an object that is in the store is intact."""
-        return self._once("intact", str(digest), lambda: self._thread(lambda: self._is_intact(name, digest)))
+        return self._once("intact", str(digest), lambda: self._thread(lambda: self._intact.look(name, digest)))
 
     async def _copied(self, name: str, digest: Digest) -> bool:
         """Whether an output of this digest was copied, and is in the store, intact and recorded."""
@@ -284,18 +283,6 @@ class Engine:
             if await self._step(f"substitute {name}", self.graph[name], lambda: copier.copy(name, found)):
                 self._intact.add(digest)
         return digest in self._intact
-
-    def _is_intact(self, name: str, digest: Digest) -> bool:
-        if digest in self._intact:
-            return True
-        problems = verify_object(self.layout, digest)
-        if problems:
-            quarantine_object(self.layout, digest, "; ".join(problems[:5]))
-            text = f"{name}: the stored output is damaged ({problems[0]}); put aside and made again"
-            self.monitor(Notice(text=text))
-            return False
-        self._intact.add(digest)
-        return True
 
     async def _build(self, name: str) -> Digest:
         node = self.graph[name]

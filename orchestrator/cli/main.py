@@ -100,8 +100,6 @@ def run(arguments: list[str]) -> int:
         from orchestrator.cli.complete import run as complete
 
         return complete(arguments)
-    import importlib
-
     from orchestrator.cli.parser import Parser, close
 
     verb, *rest = arguments
@@ -109,7 +107,8 @@ def run(arguments: list[str]) -> int:
         raise UsageError(
             f"no verb called {verb!r}", hint=close(verb, list(VERBS), "orch ") or "orch --help lists the verbs"
         )
-    module = importlib.import_module(f"orchestrator.cli.{verb}")
+    __import__(f"orchestrator.cli.{verb}")
+    module = sys.modules[f"orchestrator.cli.{verb}"]
     parser = Parser(prog=f"orch {verb}", description=module.__doc__, epilog=getattr(module, "EPILOG", None))
     module.arguments(parser)
     parsed = parser.parse_args(rest)

@@ -6,45 +6,49 @@ closed, and kills what it had started, so that nothing outlives orch.
 
 from __future__ import annotations
 
+# What the modules socket and subprocess bring takes longer to import than a helper to start.
+import _socket
 import os
 import select
-import socket
-import subprocess
+import signal
+import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from threading import Event
 
 from orchestrator.errors import MachineError
-from orchestrator.process.stream import Ended, Ending, drain, follow
+from orchestrator.process.follow import PATIENCE, Ended, Ending, drain, follow
 
 _KILLED = 137
-_PATIENCE = 10.0  # seconds for the helper to end
+_ITS_SOCKET = 3  # the number that the helper has it by
 
 
 class Relay:
     """The helper `argv`, which is given the number of its socket and then `arguments`. For one thread at a time."""
 
-    def __init__(self, argv: Sequence[str], arguments: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> None:
+    def __init__(self, argv: Sequence[str], arguments: Sequence[str], *, env: Mapping[str, str]) -> None:
         self._gone = False
-        self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with other:
-            try:
-                self._process = subprocess.Popen(
-                    [*argv, str(other.fileno()), *arguments],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    cwd=cwd,
-                    env=dict(env),
-                    start_new_session=True,
-                    pass_fds=(other.fileno(),),
-                )
-            except OSError as error:
-                self._socket.close()
-                why = error.strerror or str(error)
-                raise MachineError(f"{argv[0]} could not be started", where=str(cwd), why=why) from error
+        self._socket, other = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
+        nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            self.pid = os.posix_spawn(
+                argv[0],
+                [*argv, str(_ITS_SOCKET), *arguments],
+                dict(env),
+                file_actions=[
+                    *((os.POSIX_SPAWN_DUP2, nowhere, number) for number in range(3)),
+                    (os.POSIX_SPAWN_DUP2, other.fileno(), _ITS_SOCKET),
+                ],
+                setsid=True,
+            )
+            self._ended = os.pidfd_open(self.pid)
+        except OSError as error:
+            self._socket.close()
+            raise MachineError(f"{argv[0]} could not be started", why=error.strerror or str(error)) from error
+        finally:
+            other.close()
+            os.close(nowhere)
 
     def run(
         self,
@@ -62,7 +66,9 @@ class Relay:
         try:
             try:
                 with suppress(BrokenPipeError, ConnectionResetError):  # then there is no answer
-                    socket.send_fds(self._socket, [b"order"], [*descriptors, write_end])
+                    numbers = [*descriptors, write_end]
+                    part = struct.pack(f"{len(numbers)}i", *numbers)
+                    self._socket.sendmsg([b"order"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, part)])
             finally:
                 os.close(write_end)
             deadline = None if timeout is None else began + timeout
@@ -88,16 +94,17 @@ class Relay:
     @property
     def ended(self) -> bool:
         """Whether the helper is gone: it carries out nothing more."""
-        return self._gone or self._process.poll() is not None
+        return self._gone or self._has_ended(0)
+
+    def _has_ended(self, within: float) -> bool:
+        poll = select.poll()
+        poll.register(self._ended, select.POLLIN)
+        return bool(poll.poll(within * 1000))
 
     def close(self) -> None:
         """End the helper and what it runs."""
         self._socket.close()
-        if self._process.poll() is None:  # Popen's own wait with a limit looks again and again, and sleeps between
-            gone = os.pidfd_open(self._process.pid)
-            poll = select.poll()
-            poll.register(gone, select.POLLIN)
-            if not poll.poll(_PATIENCE * 1000):
-                self._process.kill()
-            os.close(gone)
-        self._process.wait()
+        if not self._has_ended(PATIENCE):
+            os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        os.close(self._ended)

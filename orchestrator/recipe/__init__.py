@@ -3,7 +3,7 @@
 What is of images is imported when it is first asked for: building recipes needs none of it.
 """
 
-from importlib import import_module
+import sys
 from typing import TYPE_CHECKING
 
 from orchestrator.recipe.load import Recipes, load_recipe, load_recipes
@@ -66,5 +66,7 @@ if not TYPE_CHECKING:  # which would take any name for one of this room
     def __getattr__(name: str) -> object:
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        home = f"{__name__}.{_HOMES[name]}"
+        __import__(home)  # not importlib's import_module: that itself takes half a millisecond to import
+        value = globals()[name] = getattr(sys.modules[home], name)
         return value

@@ -50,8 +50,8 @@ def order(
     masks: tuple[str, ...],
     processes: int | None,
 ) -> dict[str, Any]:
-    """What the launcher is told, as JSON values. `masks`: files of /proc to cover. `processes`: a limit on them, where
-    no cgroup can set one."""
+    """What the launcher is told, as values that marshal takes. `masks`: files of /proc to cover. `processes`: a limit
+    on them, where no cgroup can set one."""
     return {
         "place": str(place),
         "folders": list(mount_points(spec)),

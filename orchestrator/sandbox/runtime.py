@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import marshal
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -61,7 +62,7 @@ def run(
         )
         status = _memory(stack, b"")
         descriptors = (
-            _memory(stack, json.dumps(order).encode()),
+            _memory(stack, marshal.dumps(order)),
             _memory(stack, b"".join(os.fsencode(option) + b"\0" for option in options)),
             _memory(stack, filter_program(os.uname().machine, as_root=spec.as_root)),
             status,

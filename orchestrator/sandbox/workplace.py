@@ -88,7 +88,7 @@ class Workplace:
 
     def prepare(self, limits: Limits) -> None:
         """Start a launcher for a run to come: that takes as long as a run."""
-        one = Launcher(limits, self.folder)
+        one = Launcher(limits)
         with self._lock:
             self._launchers.setdefault(limits, []).append(one)
 
@@ -96,7 +96,7 @@ class Workplace:
     def launcher(self, limits: Limits) -> Iterator[Launcher]:
         """What starts a run, in control groups; a later run may have the same, unless something went wrong in it."""
         free = self._launchers.setdefault(limits, [])
-        one = self._free_one(free) or Launcher(limits, self.folder)
+        one = self._free_one(free) or Launcher(limits)
         well = False
         try:
             yield one
@@ -121,12 +121,12 @@ class Workplace:
 class Launcher:
     """The program that starts bubblewrap, and the control groups that it is in."""
 
-    def __init__(self, limits: Limits, folder: Path) -> None:
+    def __init__(self, limits: Limits) -> None:
         self.cage = make_cage(limits)
         try:
             program = (sys.executable, "-I", "-S", "-B", str(Path(__file__).with_name("launcher.py")))
             groups = tuple(map(str, self.cage.joins))
-            self.relay = Relay(program, groups, env=bubblewrap.ENVIRONMENT, cwd=folder)
+            self.relay = Relay(program, groups, env=bubblewrap.ENVIRONMENT)
         except BaseException:
             self.cage.remove()
             raise

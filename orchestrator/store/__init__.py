@@ -3,7 +3,7 @@
 Each name is imported when it is first asked for: a question needs few of them.
 """
 
-from importlib import import_module
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -211,5 +211,7 @@ if not TYPE_CHECKING:  # which would take any name for one of this room
     def __getattr__(name: str) -> object:
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        home = f"{__name__}.{_HOMES[name]}"
+        __import__(home)  # not importlib's import_module: that itself takes half a millisecond to import
+        value = globals()[name] = getattr(sys.modules[home], name)
         return value

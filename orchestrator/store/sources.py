@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,6 +70,8 @@ def add_source(layout: Layout, file: Path, *, sha256: str, names: tuple[str, ...
     with staging(layout, "source") as room:
         copy = room / "file"
         with disk(f"copy {file.name} to the store", layout.root):
+            import shutil  # with it come three compressors: not for a step without files
+
             shutil.copyfile(file, copy)
         _keep(layout, copy, sha256, file.name)
     return _remember(layout, sha256, names, by_hand=by_hand)

@@ -237,7 +237,7 @@ def test_a_launcher_killed_while_it_waits_is_replaced(caller: Box) -> None:
             outcome = run(spec, work=place, log=io.BytesIO(), on_line=print)
             assert outcome.status == 3
             with place.launcher(spec.limits) as launcher:
-                pids.append(launcher.relay._process.pid)
+                pids.append(launcher.relay.pid)
             os.kill(pids[-1], signal.SIGKILL)
             os.waitid(os.P_PID, pids[-1], os.WEXITED | os.WNOWAIT)
         assert len(set(pids)) == 3

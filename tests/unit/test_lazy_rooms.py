@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-ROOMS = ["recipe", "store", "tree"]
+ROOMS = ["process", "recipe", "store", "tree"]
 
 
 @pytest.mark.parametrize("room", ROOMS)

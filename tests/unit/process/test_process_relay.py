@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -40,8 +39,8 @@ while True:
 
 
 @pytest.fixture
-def relay(tmp_path: Path) -> Iterator[Relay]:
-    made = Relay((sys.executable, "-c", HELPER), (), env={"PATH": os.environ["PATH"]}, cwd=tmp_path)
+def relay() -> Iterator[Relay]:
+    made = Relay((sys.executable, "-c", HELPER), (), env={"PATH": os.environ["PATH"]})
     yield made
     made.close()
 
