@@ -10,7 +10,6 @@ from pathlib import Path
 
 from orchestrator.archive import pack
 from orchestrator.errors import OrchError, SourceError, UsageError
-from orchestrator.frozen import replace
 from orchestrator.graph.derivation import Source
 from orchestrator.graph.dirty import SCHEME
 from orchestrator.store import Layout, add_source, note_tree, staging, tree_source
@@ -36,7 +35,7 @@ def developer_tree(directory: Path) -> str:
 def _as_source(entry: Entry) -> Entry:
     """An entry as it is once it was packed and unpacked."""
     modes = {"dir": 0o755, "link": 0o777, "file": 0o755 if entry.mode & 0o111 else 0o644}
-    return replace(entry, mode=modes[entry.kind])
+    return entry._replace(mode=modes[entry.kind])
 
 
 def is_developer_tree(source: Source) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 from orchestrator.digest import Digest, key_of
 from orchestrator.errors import MachineError, OrchError, SourceError
 from orchestrator.fetch.oci_manifest import Blob, ImageManifest, json_object
-from orchestrator.frozen import frozen, replace
+from orchestrator.frozen import frozen
 from orchestrator.image.layer_stack import LayerStack, UnpackedLayer
 from orchestrator.image.layer_unpack import unpack_layer
 from orchestrator.image.layout import read_document
@@ -209,5 +209,5 @@ def _described(root: Path, stack: LayerStack) -> tuple[Manifest, tuple[str, ...]
         if said.mode & _SETID and entry.kind == "file":
             setuid.append(entry.path)
         mode = 0o777 if entry.kind == "link" else said.mode & ~_SETID
-        found.append(replace(entry, mode=mode, uid=said.uid, gid=said.gid))
+        found.append(entry._replace(mode=mode, uid=said.uid, gid=said.gid))
     return Manifest(tuple(found)), tuple(setuid)

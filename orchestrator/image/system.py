@@ -12,7 +12,6 @@ from pathlib import Path
 
 from orchestrator.errors import RecipeError
 from orchestrator.events import Monitor
-from orchestrator.frozen import replace
 from orchestrator.image.model import View
 from orchestrator.recipe.image import Image
 from orchestrator.sandbox.runtime import run
@@ -140,7 +139,7 @@ def describe_system(image: Image, view: View, top: Path) -> Manifest:
     for entry in scan(top).entries:
         if entry.path in mine:
             mode = 0o777 & ~int(config.umask, 8)
-            entry = replace(entry, uid=config.uid, gid=config.gid, mode=mode)
+            entry = entry._replace(uid=config.uid, gid=config.gid, mode=mode)
         elif entry.kind == "dir":
             entry = view.entries.get(entry.path, entry)
         entries.append(entry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import threading
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _TREE = "tree"
 _MANIFEST = "manifest.json"
+_parsing = threading.Lock()
 
 
 def object_tree(layout: Layout, digest: Digest) -> Path:
@@ -46,7 +48,7 @@ def read_manifest(layout: Layout, digest: Digest) -> Manifest:
         data = path.read_bytes()
     try:
         _refuse_changed(data, digest)
-        return tree.Manifest.read(data)
+        return _parsed(data)
     except ValueError as error:
         quarantine_object(layout, digest, str(error))
         raise MachineError(
@@ -55,6 +57,17 @@ def read_manifest(layout: Layout, digest: Digest) -> Manifest:
             why=str(error),
             hint="it was put aside: run the same command again, and it is made again",
         ) from error
+
+
+def _parsed(data: bytes) -> Manifest:
+    """A manifest of these bytes, parsed once: a build reads what it is made of while that is verified."""
+    with _parsing:
+        return _parse(data)
+
+
+@lru_cache(maxsize=64)
+def _parse(data: bytes) -> Manifest:
+    return tree.Manifest.read(data)
 
 
 def _refuse_changed(data: bytes, digest: Digest) -> None:
@@ -120,7 +133,7 @@ def verify_object(layout: Layout, digest: Digest) -> list[str]:
         return [f"{_MANIFEST}: cannot be read: {error.strerror}"]
     try:
         _refuse_changed(data, digest)
-        manifest = tree.Manifest.read(data)
+        manifest = _parsed(data)
     except ValueError as error:
         return [str(error)]
     return tree.check_tree(home / _TREE, manifest)

@@ -16,7 +16,6 @@ from typing import Protocol
 
 from orchestrator.digest import Blake3, Digest, blake3_bytes
 from orchestrator.errors import MachineError
-from orchestrator.frozen import replace
 from orchestrator.store.layout import Layout
 from orchestrator.store.objects import object_tree, publish_tree, quarantine_object, read_manifest
 from orchestrator.tree import Entry, Manifest, machine_error
@@ -87,7 +86,7 @@ def _manifest_entry(size: int) -> Entry:
 
 
 def _below_tree(entry: Entry) -> Entry:
-    return replace(entry, path=f"{_TREE}/{entry.path}")
+    return entry._replace(path=f"{_TREE}/{entry.path}")
 
 
 def _content(layout: Layout, digest: Digest, entry: Entry) -> Iterator[bytes]:

@@ -8,9 +8,9 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
-from orchestrator.digest import blake3_bytes, blake3_file
-from orchestrator.frozen import frozen
+from orchestrator.digest import blake3_file, blake3_hex
 
 Failed = Callable[[str, OSError], None]  # the path within the tree, and what went wrong
 
@@ -23,8 +23,7 @@ _ALONE_FILES = 512
 _ALONE_BYTES = 32 << 20
 
 
-@frozen(kw_only=False)
-class Found:
+class Found(NamedTuple):
     """One thing in a tree; `stat` is its own, not that of what it points to."""
 
     path: str  # relative, '/'-separated; surrogates stand for bytes that are no UTF-8
@@ -88,14 +87,14 @@ def _hash(root: int, found: Found) -> str:
         if size < _MAP_FROM:
             data = os.read(descriptor, size + 1)
             changed = len(data) != size
-            digest = blake3_bytes(data)
+            digest = blake3_hex(data)
         else:
-            digest = blake3_file(Path(f"/proc/self/fd/{descriptor}"), size)
+            digest = blake3_file(Path(f"/proc/self/fd/{descriptor}"), size).hex
             facts = os.fstat(descriptor)
             changed = (facts.st_size, facts.st_mtime_ns) != (size, found.stat.st_mtime_ns)
         if changed:
             raise OSError(errno.ESTALE, "it changed while it was read", found.path)
-        return digest.hex
+        return digest
     finally:
         os.close(descriptor)
 

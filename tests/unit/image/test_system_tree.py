@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,7 +36,7 @@ def of(config: Config) -> Image:
 
 
 def test_a_directory_of_the_base_stays_what_it_is(tmp_path: Path) -> None:
-    entries = tuple(replace(entry, mode=0o1777) if entry.path == "tmp" else entry for entry in BASE.entries)
+    entries = tuple(entry._replace(mode=0o1777) if entry.path == "tmp" else entry for entry in BASE.entries)
     tree = written(tmp_path, view_of(Manifest(entries)), Config(directories=("/tmp/cache",)))
     assert tree["tmp"].mode == 0o1777
     assert (tree["tmp/cache"].uid, tree["tmp/cache"].mode) == (1000, 0o775)
