@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import store  # what of it is needed is imported when it is: see there
@@ -41,6 +41,12 @@ class StoreKnown:
         if output is not None and self.outputs is not None:
             self.outputs.add(key.hex, [f"{key.hex}.json"], output.hex.encode())
         return output
+
+    def untold(self, recorded: Sequence[tuple[str, str] | None]) -> list[int]:
+        if self.outputs is None:
+            return list(range(len(recorded)))
+        keys = [one[0] if one is not None else "" for one in recorded]
+        return self.outputs.unlike(keys, [one[1].encode() if one is not None else None for one in recorded])
 
     def present(self, digest: Digest) -> bool:
         home = f"{self.layout.root}/objects/{digest.hex}"

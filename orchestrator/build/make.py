@@ -132,19 +132,18 @@ class Maker:
                 self.report.recorded[node.name] = key.hex, output
 
     def reuse(self, node: Node, made: Realisation, why: str) -> None:
-        """The derivation key of `node` leads to an output that is there already: `write_reused` records it."""
+        """The derivation key of `node` leads to an output that is there already; `take_reused` has the record."""
         self._reused.append(self._alias(node, made))
         if made.output is not None:
             self.report.recorded[node.name] = made.key.hex, made.output
         self._finish(f"build {node.name}", node, "same", 0.0, why)
 
-    def write_reused(self, room: Path) -> None:
-        """Record all that was reused so far. `room` is a staging directory. A record that is lost is found again as it
-        was found now, so that all of them may wait for the end of a run. Raise MachineError."""
-        count = len(self._reused)
-        if count:
-            write_realisations(self.layout, self._reused[:count], room)
-            del self._reused[:count]
+    def take_reused(self) -> list[Realisation]:
+        """The records of all that was reused so far, for the caller to write. One that is lost is found again as it was
+        found now, so that all of them may wait for the end of a run."""
+        taken = self._reused[:]
+        del self._reused[: len(taken)]
+        return taken
 
     def _was(self, node: Node, output: Digest) -> bool:
         """Whether one of the last builds of the recipe had this output."""

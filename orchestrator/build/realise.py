@@ -124,13 +124,16 @@ class Engine:
 
     async def _realise(self, names: tuple[str, ...], everything: bool) -> Report:
         self._loop.send(self._room.prepare)
+        settled = False
         try:
             while await self._moved(names):
                 pass
+            if not everything:  # else more is to run
+                self._loop.in_thread(self._room.end_sandboxes)
             with self._room.directory("records") as room:
-                self._maker.write_reused(room)
-                write_goals(self.layout, self._finished, room)
+                write_goals(self.layout, self._finished, room, after=self._maker.take_reused())
             settle(self.layout.root)
+            settled = not everything
             self.report.outputs.update((goal.goal, goal.output) for goal in self._finished)
             if everything and not self.report.failures:
                 await self._objects(self.graph.names)
@@ -141,7 +144,8 @@ class Engine:
             await gather(self._loop, self._tasks.values(), whole=True)
             self._loop.end_threads()
             self._room.close()
-            settle(self.layout.root)
+            if not settled:
+                settle(self.layout.root)
         return self.report
 
     async def _moved(self, objects: tuple[str, ...]) -> bool:

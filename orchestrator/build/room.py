@@ -26,6 +26,7 @@ class Room:
         self._layout = layout
         self._lock = threading.Lock()
         self._stack = ExitStack()
+        self._sandboxes = ExitStack()
         self._top: Path | None = None
         self._workplace: Workplace | None = None
         self._prepared = False
@@ -41,7 +42,7 @@ class Room:
         """What the sandboxes of this run share. Raise MachineError."""
         with self._lock:
             if self._workplace is None:
-                self._workplace = self._stack.enter_context(workplace(self._stage() / "sandbox"))
+                self._workplace = self._sandboxes.enter_context(workplace(self._stage() / "sandbox"))
             return self._workplace
 
     def prepare(self) -> None:
@@ -65,6 +66,12 @@ class Room:
         finally:
             remove_tree(path)
 
+    def end_sandboxes(self) -> None:
+        """End what the sandboxes share; none runs any more. More than once is as good as once."""
+        with self._lock:
+            self._sandboxes.close()
+
     def close(self) -> None:
         """Remove all of it. More than once is as good as once."""
+        self.end_sandboxes()
         self._stack.close()

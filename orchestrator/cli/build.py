@@ -168,7 +168,6 @@ def _carried_out(
     offers: Offers | None,
     room: Room,
 ) -> tuple[Run, tuple[Verdict, ...]]:
-    from orchestrator.build.known import StoreKnown, remembered_outputs
     from orchestrator.build.past import estimate
     from orchestrator.build.realise import Engine
     from orchestrator.build.run_options import RunOptions
@@ -191,7 +190,7 @@ def _carried_out(
     with recorded("build", arguments, plan, forecast, options, graph, layout) as run:
         keep_floor(opened.project, graph, layout)
         fetch = opened.fetcher(layout, run.monitor)
-        known = StoreKnown(layout=layout, outputs=remembered_outputs(layout, opened.moment))
+        known = opened.known(layout)
         engine = Engine(
             graph, layout, options=options, fetch=fetch, monitor=run.monitor, output=known.output,
             recorded=plan.recorded, offers=offers, room=room,

@@ -14,6 +14,7 @@ from orchestrator.frozen import field, frozen
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from orchestrator.build.known import StoreKnown
     from orchestrator.build.outputs import Recorded
     from orchestrator.build.plan import Plan
     from orchestrator.build.substitute import Offers
@@ -75,6 +76,7 @@ class Opened:
     store_root: Path
     moment: Moment | None = None  # None: nothing that was remembered can be believed
     own_sources: Mapping[str, Path] = field(default_factory=dict)  # by recipe: directories in place of its source
+    _known: dict[Path, StoreKnown] = field(default_factory=dict)  # by store
 
     def store(self, *, create: bool = True) -> Layout:
         """The store, made if it is not there; without `create` it is only read, and may be absent."""
@@ -113,12 +115,19 @@ class Opened:
         }
         return with_trees(graph, trees)
 
+    def known(self, layout: Layout) -> StoreKnown:
+        """The store as the planner sees it, with what is remembered of its records."""
+        if layout.root not in self._known:
+            from orchestrator.build.known import StoreKnown, remembered_outputs
+
+            self._known[layout.root] = StoreKnown(layout=layout, outputs=remembered_outputs(layout, self.moment))
+        return self._known[layout.root]
+
     def plan(self, graph: Graph, layout: Layout, offers: Offers | None = None, *, remember: bool = True) -> Plan:
         """What is left to do for the goals of `graph`, copying what `offers` has."""
-        from orchestrator.build.known import StoreKnown, remembered_outputs
         from orchestrator.build.plan import make_plan
 
-        known = StoreKnown(layout=layout, outputs=remembered_outputs(layout, self.moment))
+        known = self.known(layout)
         plan = make_plan(graph, known, offers=offers)
         known.save()
         self.recipes.save_index()

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 from blake3 import blake3
 
 from orchestrator.errors import RecipeError
-from orchestrator.frozen import frozen
 
 _FORM = re.compile(r"(blake3|sha256):([0-9a-f]{64})")
 _MMAP_FROM = 1 << 20  # bytes; below this, reading is quicker than mapping
 
 
-@frozen(kw_only=False)
-class Digest:
+class Digest(NamedTuple):  # thousands are made for one question
     """`blake3:hex` (ours) or `sha256:hex` (OCI, sources)."""
 
     algorithm: str
@@ -34,9 +33,6 @@ class Digest:
 
     def __str__(self) -> str:
         return f"{self.algorithm}:{self.hex}"
-
-    def __lt__(self, other: Digest) -> bool:
-        return (self.algorithm, self.hex) < (other.algorithm, other.hex)
 
 
 class Blake3:

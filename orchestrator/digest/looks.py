@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from orchestrator.digest.kept import Moment, read_kept, write_kept
 
@@ -55,6 +55,27 @@ class Looks:
             return None
         self._asked.add(name)
         return fact[1]
+
+    def unlike(self, names: Sequence[str], begins: Sequence[bytes | None]) -> list[int]:
+        """The places in `names` of all but those of which something is known that begins as `begins` says there, and
+        whose files look as they did: thousands of `get`, in one go."""
+        facts, top, lstat, found = self._facts, self._top, os.lstat, []
+        for place, (name, begin) in enumerate(zip(names, begins, strict=True)):
+            fact = facts.get(name)
+            if fact is not None and begin is not None and fact[1].startswith(begin):
+                try:
+                    for path, seen in fact[0]:
+                        now = lstat(top + path)
+                        if seen != (now.st_dev, now.st_ino, now.st_mode, now.st_size, now.st_mtime_ns, now.st_ctime_ns):
+                            break
+                    else:
+                        continue
+                except (OSError, ValueError):
+                    pass
+            found.append(place)
+        left = set(found)
+        self._asked.update(name for place, name in enumerate(names) if place not in left)
+        return found
 
     def add(self, name: str, paths: Iterable[str], made: bytes) -> None:
         """Remember what this process made of what it read at `paths`, which lie below the top.

@@ -26,6 +26,7 @@ class Printed(Protocol):
     """Recipes that can be told apart without being read (recipe.Recipes)."""
 
     def prints(self, name: str) -> Prints: ...
+    def unlike(self, names: Sequence[str], were: Sequence[Prints]) -> list[int]: ...
     def __getitem__(self, name: str) -> Recipe: ...
     def __contains__(self, name: object) -> bool: ...
 
@@ -101,12 +102,10 @@ def recall(
     nodes: list[Node | bytes] = list(was.nodes)
     fresh: set[int] = set()
     try:
-        for place, name in enumerate(was.names):
-            now = recipes.prints(name)
-            if now != was.prints[place]:
-                if outline(now) != outline(was.prints[place]):
-                    return None
-                fresh.add(place)
+        for place in recipes.unlike(was.names, was.prints):
+            if outline(recipes.prints(was.names[place])) != outline(was.prints[place]):
+                return None
+            fresh.add(place)
         if not all(name in recipes for name in was.required):
             return None
         old = Nodes(was.names, list(was.nodes))

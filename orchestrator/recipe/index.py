@@ -7,7 +7,7 @@ nobody wants to know more than whether they are still the same: for that they ha
 from __future__ import annotations
 
 import marshal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from orchestrator.digest import blake3_bytes
@@ -88,6 +88,10 @@ class RecipeIndex:
         """The prints of the recipe that `get` gives."""
         kept = self._looks.get(name)
         return None if kept is None else kept[: 2 * _PRINT]
+
+    def unlike(self, names: Sequence[str], prints: Sequence[Prints]) -> list[int]:
+        """The places of the recipes that may have other prints than these."""
+        return self._looks.unlike(names, prints)
 
     def add(self, recipe: Recipe) -> Prints:
         """Remember a recipe that this process has read; its prints."""

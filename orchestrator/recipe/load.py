@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -226,6 +226,16 @@ class Recipes(Mapping[str, Recipe]):
         if name not in self._prints:
             self._prints[name] = prints(self[name])
         return self._prints[name]
+
+    def unlike(self, names: Sequence[str], were: Sequence[Prints]) -> list[int]:
+        """The places in `names` of recipes whose prints are not those that `were`. Raise KeyError for one that is gone,
+        RecipeError."""
+        if gone := next((name for name in names if name not in self._names), None):
+            raise KeyError(gone)
+        may = self._index.unlike(names, were) if self._index is not None else list(range(len(names)))
+        left = set(may)
+        self._seen.update(name for place, name in enumerate(names) if place not in left)
+        return [place for place in may if self.prints(names[place]) != were[place]]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

@@ -5,7 +5,10 @@ What stands here is seen by every build: a change raises SANDBOX_SCHEMA.
 
 from __future__ import annotations
 
+# pathlib takes as long as all that is made here: every run waits for it
+# ruff: noqa: PTH102, PTH211
 import os
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from orchestrator.errors import MachineError
@@ -62,15 +65,25 @@ def write_skeleton(top: Path, *, binds: tuple[Bind, ...], own_users: bool = Fals
         else:
             files[bind.inside] = ""
     for inside in (*folders, *files, *LINKS):
-        folders.update(map(str, PurePosixPath(inside).parents))
+        folders.update(_above(inside))
+    host = str(top)
     for inside in sorted(folders):
-        _host(top, inside).mkdir(exist_ok=True)
+        os.mkdir(f"{host}{inside}")
     for inside, text in files.items():
-        _host(top, inside).write_text(text, encoding="utf-8")
+        descriptor = os.open(f"{host}{inside}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        os.write(descriptor, text.encode())
+        os.close(descriptor)
     for inside, target in LINKS.items():
-        _host(top, inside).symlink_to(target)
+        os.symlink(target, f"{host}{inside}")
     for inside in (*files, *LINKS, *sorted(folders, reverse=True)):
-        os.utime(_host(top, inside), (SOURCE_DATE_EPOCH, SOURCE_DATE_EPOCH), follow_symlinks=False)
+        os.utime(f"{host}{inside}", (SOURCE_DATE_EPOCH, SOURCE_DATE_EPOCH), follow_symlinks=False)
+
+
+def _above(inside: str) -> Iterator[str]:
+    """The directories that `inside` lies in, the root ("") too."""
+    while inside:
+        inside = inside.rpartition("/")[0]
+        yield inside
 
 
 def _host(top: Path, inside: str) -> Path:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from orchestrator.digest import Digest, blake3_bytes, key_of
 from orchestrator.frozen import field, frozen
 from orchestrator.store.layout import Layout, safe_name
+from orchestrator.store.realisations import Realisation, realisation_files
 from orchestrator.store.recent import recent_keys, with_recent
 from orchestrator.store.records import mapping, number, read_record, record_bytes, replace_files, settle, text
 from orchestrator.store.stage import staging
@@ -64,10 +65,11 @@ def write_goal(layout: Layout, goal: Goal) -> None:
     settle(layout.goals)
 
 
-def write_goals(layout: Layout, goals: Iterable[Goal], room: Path) -> None:
-    """Record finished goals. `room` is a staging directory of the caller's. What they lead to is on the disk before
-    they are visible; they are there for good after `settle`. Raise MachineError."""
-    files: dict[Path, bytes] = {}
+def write_goals(layout: Layout, goals: Iterable[Goal], room: Path, *, after: Iterable[Realisation] = ()) -> None:
+    """Record finished goals, and the results `after` which they come. `room` is a staging directory of the caller's.
+    What they lead to is on the disk before they are visible; they are there for good after `settle`. Raise
+    MachineError."""
+    files = realisation_files(layout, after)
     for goal in goals:
         if goal.document is not None:
             document = {"key": str(goal.key), "document": goal.document}

@@ -67,13 +67,18 @@ def write_realisations(layout: Layout, realisations: Iterable[Realisation], room
     What they lead to is on the disk before they are visible; they are there for good after `settle`. Raise
     MachineError.
     """
+    replace_files(realisation_files(layout, realisations), room)
+
+
+def realisation_files(layout: Layout, realisations: Iterable[Realisation]) -> dict[Path, bytes]:
+    """What `write_realisations` puts where."""
     files: dict[Path, bytes] = {}
     for one in realisations:
         files[layout.realisations / f"{one.key.hex}.json"] = record_bytes(_document(one))
         if one.output is not None and one.kind == "derivation":
             hint = _latest(layout, one.name)
             files[hint] = with_recent(hint, one.key.hex, RECENT)
-    replace_files(files, room)
+    return files
 
 
 def read_check(layout: Layout, key: Digest) -> Realisation | None:

@@ -90,6 +90,15 @@ def test_no_change_is_missed(change: Callable[[Path], object], top: Path) -> Non
     change(top)
     assert facts.get("one") is None
     assert opened(top).get("one") is None
+    assert facts.unlike(["one"], [b"made"]) == [0]
+
+
+def test_many_are_asked_about_in_one_go(top: Path) -> None:
+    facts = opened(top)
+    for name in "abc":
+        facts.add(name, PATHS, f"made of {name}".encode())
+    assert facts.unlike([*"abcd", "a"], [b"made of a", b"made of", b"else", b"", None]) == [2, 3, 4]
+    assert facts.unlike([], []) == []
 
 
 def test_what_is_young_is_not_remembered(top: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import marshal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -72,6 +72,9 @@ class Printed(dict[str, Recipe]):
 
     def prints(self, name: str) -> Prints:
         return prints(super().__getitem__(name))
+
+    def unlike(self, names: Sequence[str], were: Sequence[Prints]) -> list[int]:
+        return [place for place, name in enumerate(names) if self.prints(name) != were[place]]
 
 
 @pytest.fixture
