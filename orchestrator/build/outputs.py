@@ -4,11 +4,11 @@ Knows no step and no sandbox."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from orchestrator.digest import Digest, key_of
 from orchestrator.graph.closure import closure_document
-from orchestrator.graph.derivation import Graph
+from orchestrator.graph.derivation import Graph, Node
 from orchestrator.graph.keys import derivation_keys, key_form
 from orchestrator.store import ClosureItem, Goal, Layout, read_realisation
 
@@ -63,10 +63,21 @@ class Outputs:
                 self._found[name] = made
         return self._found.get(name)
 
-    def known(self) -> list[Digest]:
-        """All digests that may be asked for."""
-        planned = self._planned or {}
-        return [*self._found.values(), *(digest for _, digest in planned.values())]
+    def unknown(self) -> list[Node]:
+        """The nodes of which no record tells, as far as was looked."""
+        known = {*self._found, *self._plan}
+        return [self._graph[name] for name in self._graph.names if name not in known]
+
+    def needed(self, nodes: Iterable[Node]) -> list[Digest]:
+        """The digests, as far as they are known, of what `nodes` are built with and the goals are run with."""
+        goals = [self._graph[goal] for goal in self._graph.goals]
+        names = [*(i for node in nodes for i in node.build), *(i for goal in goals for i in (*goal.runtime, goal.name))]
+        known = {name: digest for name, (_, digest) in self._plan.items()} | self._found
+        return [known[name] for name in names if name in known]
+
+    @property
+    def _plan(self) -> Recorded:
+        return self._planned or {}
 
 
 def finished_goal(graph: Graph, goal: str, digests: Mapping[str, Digest]) -> Goal:

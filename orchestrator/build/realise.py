@@ -41,6 +41,7 @@ from orchestrator.store import (
     settle,
     write_goals,
 )
+from orchestrator.store.durable import prepare_sync
 from orchestrator.tree import machine_error
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FETCHES_AT_ONCE = 4
-_HOLD_AFTER = 0.02  # seconds: when the first sandboxes run, and this process waits
+_HOLD_AFTER = 0.01  # seconds: when the first sandboxes run, and this process waits
 
 
 class Blocked(Exception):
@@ -174,9 +175,11 @@ class Engine:
         return self._once("hold", "all", lambda: self._thread(self._hold))
 
     def _hold(self) -> None:
-        """Write down what the run may need, so that gc leaves it; what is looked for meanwhile is written down then."""
-        hold(self.layout, "object", *(digest.hex for digest in self._outputs.known()))
-        hold_sources(self.layout, self.graph)
+        """Write down what the run may need, so that gc leaves it: what is asked for besides is written down then."""
+        prepare_sync()
+        nodes = self._outputs.unknown()
+        hold(self.layout, "object", *(digest.hex for digest in self._outputs.needed(nodes)))
+        hold_sources(self.layout, nodes)
 
     def _once(self, kind: str, name: str, work: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
         """The one task for this (kind, name), begun on first use."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from orchestrator.events import Monitor, Notice
-from orchestrator.graph.derivation import Graph, Node, Source
+from orchestrator.graph.derivation import Node, Source
 from orchestrator.store import Layout, hold, quarantine_source, tree_source, verify_source
 
 Fetch = Callable[[Node, Source, Callable[[], bool]], Path]  # the last says whether to give up
@@ -24,10 +24,10 @@ def intact_source(
     return fetch(node, source, stopped)
 
 
-def hold_sources(layout: Layout, graph: Graph) -> None:
-    """Write down that a run may need every source of `graph`, so that gc leaves them (store/held.py). Raise
+def hold_sources(layout: Layout, nodes: Iterable[Node]) -> None:
+    """Write down that a run may need every source of `nodes`, so that gc leaves them (store/held.py). Raise
     MachineError."""
-    sources = [source for node in graph.nodes for source in node.sources]
+    sources = [source for node in nodes for source in node.sources]
     hold(layout, "source", *(source.sha256 for source in sources if source.sha256 is not None))
     for source in sources:
         if source.sha256 is None and source.tree is not None:

@@ -26,7 +26,7 @@ def keep_floor(project: Project, graph: Graph, layout: Layout) -> None:
     from orchestrator.store import has_object, read_realisation
     from orchestrator.store.gc import Policy, collect
 
-    hold_sources(layout, graph)
+    hold_sources(layout, graph.nodes)
     for key in derivation_keys(graph).values():
         made = read_realisation(layout, key)
         if made is not None and made.output is not None:

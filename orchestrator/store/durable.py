@@ -83,6 +83,11 @@ def sync_all(root: Path) -> None:
     _syncs.setdefault(root.stat().st_dev, _Syncs()).sync(root)
 
 
+def prepare_sync() -> None:
+    """Load what the first sync would load, while there is time."""
+    _syncfs()
+
+
 def _sync_file_system(root: Path) -> None:
     descriptor = os.open(root, os.O_RDONLY | os.O_CLOEXEC)
     try:
