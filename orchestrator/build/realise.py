@@ -129,8 +129,6 @@ class Engine:
         try:
             while await self._moved(names):
                 pass
-            if not everything:  # else more is to run
-                self._loop.in_thread(self._room.end_sandboxes)
             with self._room.directory("records") as room:
                 write_goals(self.layout, self._finished, room, after=self._maker.take_reused())
             settle(self.layout.root)
@@ -162,6 +160,7 @@ class Engine:
         self._loop.call_later(_HOLD_AFTER, self._held)
         await self._thread(lambda: self._outputs.look_up(self._offered_output))
         await gather(self._loop, [*(self._goal(goal) for goal in self.graph.goals), self._objects(objects)])
+        self._loop.in_thread(self._room.end_sandboxes)  # while the last is written down
         await self._held()
         await gather(self._loop, self._records, whole=True)
         moved = any((self._outputs.get(name) or digest) != digest for name, digest in self._made.items())

@@ -67,8 +67,9 @@ class Room:
             remove_tree(path)
 
     def end_sandboxes(self) -> None:
-        """End what the sandboxes share; none runs any more. More than once is as good as once."""
+        """End what the sandboxes share; none runs any more. Should one run after all, it is made again."""
         with self._lock:
+            self._workplace, self._prepared = None, False
             self._sandboxes.close()
 
     def close(self) -> None:

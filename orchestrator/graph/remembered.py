@@ -69,8 +69,10 @@ def after_run(
     was looked up with other outputs of its inputs than there are now: something may have come out different."""
     recorded = {**planned, **made}
     texts = {name: str(output) for name, (_, output) in recorded.items()}
-    for name in graph.names:
-        if name not in recorded or not (name in made or any(i in made for i in graph[name].build)):
+    moved = {graph.place(name) for name in made if name in graph}
+    builds = graph.past.builds if graph.past is not None else [tuple(map(graph.place, n.build)) for n in graph.nodes]
+    for place, name in enumerate(graph.names):
+        if name not in recorded or (place not in moved and moved.isdisjoint(builds[place])):
             continue
         whole = all(i in texts for i in graph[name].build)
         if not whole or key_form(graph, name).key(texts).hex != recorded[name][0]:
