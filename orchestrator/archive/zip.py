@@ -83,7 +83,10 @@ def _opened(archive: Path, budget: Budget) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(archive, metadata_encoding="utf-8") as zipped:
             _check_frame(archive, zipped.comment)
-            if sum(info.compress_size for info in zipped.infolist()) > archive.stat().st_size:
+            size = archive.stat().st_size
+            if not all(0 <= info.header_offset < size for info in zipped.infolist()):
+                raise Refusal("it is broken: an entry does not lie in it", hint=GET_AGAIN)
+            if sum(info.compress_size for info in zipped.infolist()) > size:
                 raise Refusal("its entries overlap")
             budget.data(sum(info.file_size for info in zipped.infolist()))
             yield zipped

@@ -49,12 +49,11 @@ class StoreKnown:
         return self.outputs.unlike(keys, [one[1].encode() if one is not None else None for one in recorded])
 
     def present(self, digest: Digest) -> bool:
-        home = f"{self.layout.root}/objects/{digest.hex}"
-        try:  # as has_object, without its ways to say what is wrong
-            manifest, tree = os.stat(f"{home}/manifest.json"), os.stat(f"{home}/tree")  # noqa: PTH116
+        try:  # an object is there as a whole or not at all, and whoever uses it looks again
+            tree = os.stat(f"{self.layout.root}/objects/{digest.hex}/tree")  # noqa: PTH116
         except OSError:
             return store.has_object(self.layout, digest)
-        return stat.S_ISREG(manifest.st_mode) and stat.S_ISDIR(tree.st_mode)
+        return stat.S_ISDIR(tree.st_mode)
 
     def note(self, key: str, output: Digest) -> None:
         """Remember what the record of a key (hex) leads to, which this process has written."""

@@ -1,6 +1,16 @@
 """Digests and canonical documents: the one home of blake3. Knows nothing of files' meaning, recipes or the store."""
 
-from orchestrator.digest.canonical import canonical_json, key_of
+from orchestrator.digest.canonical import canonical_json, canonical_text, key_of
 from orchestrator.digest.digest import Blake3, Digest, blake3_bytes, blake3_file, blake3_hex, sha256_file
 
-__all__ = ["Blake3", "Digest", "blake3_bytes", "blake3_file", "blake3_hex", "canonical_json", "key_of", "sha256_file"]
+__all__ = [
+    "Blake3",
+    "Digest",
+    "blake3_bytes",
+    "blake3_file",
+    "blake3_hex",
+    "canonical_json",
+    "canonical_text",
+    "key_of",
+    "sha256_file",
+]

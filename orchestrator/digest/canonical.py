@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring
 from typing import Any
 
 from orchestrator.digest.digest import Digest, blake3_bytes
@@ -28,7 +29,9 @@ def _check(value: Any, at: str) -> None:
             if kind not in _LEAVES and (child or kind not in _CONTAINERS):
                 _check(child, f"{at}.{name}")
         return
-    if type(value) in (list, tuple) or (isinstance(value, Sequence) and not isinstance(value, bytes | bytearray)):
+    if type(value) in (list, tuple) or (
+        isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | tuple)
+    ):
         for index, child in enumerate(value):
             if type(child) not in _LEAVES:
                 _check(child, f"{at}[{index}]")
@@ -37,9 +40,15 @@ def _check(value: Any, at: str) -> None:
 
 
 def canonical_json(document: Mapping[str, Any]) -> bytes:
-    """The canonical bytes of `document`; raise TypeError for a float, bytes or a non-string name."""
+    """The canonical bytes of `document`; raise TypeError for a float, bytes, a named tuple (a digest that is not spelt
+    as text) or a non-string name."""
     _check(document, "$")
     return _ENCODER.encode(document).encode("utf-8")
+
+
+def canonical_text(text: str) -> str:
+    """A string as it stands in a canonical document."""
+    return encode_basestring(text)
 
 
 def key_of(document: Mapping[str, Any]) -> Digest:

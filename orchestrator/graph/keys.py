@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from orchestrator.digest import Digest, blake3_bytes, canonical_json
+from orchestrator.digest import Digest, blake3_bytes, canonical_json, canonical_text
 from orchestrator.graph.closure import check_mounts, closure_key
 from orchestrator.graph.derivation import Graph, LocalFile, Node, Source
 from orchestrator.graph.explain import explain
@@ -103,7 +103,7 @@ class KeyForm:
 @cache
 def _opening(name: str) -> str:
     """`"name":"`, as a canonical document has it before a digest."""
-    return canonical_json({name: ""})[1:-2].decode()
+    return f'{canonical_text(name)}:"'
 
 
 def key_form(graph: Graph, name: str) -> KeyForm:

@@ -17,15 +17,15 @@ NAME = re.compile(r"[a-z0-9][a-z0-9+._-]*")
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~_-]*")
 HASH = re.compile(r"[0-9a-f]{64}")
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-FORMS = {
-    "pypi": re.compile(r"[A-Za-z0-9._-]+/[^/]+"),
-    "debian": re.compile(r"(?:[^/:?#]+/)+[^/?#]+"),
-    "https": re.compile(r"//[^/@]+/[^#]*[^/#]"),
-    "http": re.compile(r"//(?:localhost|127[.0-9]+|\[::1\])(?::\d+)?/[^#]*[^/#]"),  # this machine's own, for tests
-    "git": re.compile(
+FORMS = {  # compiled when one is met
+    "pypi": r"[A-Za-z0-9._-]+/[^/]+",
+    "debian": r"(?:[^/:?#]+/)+[^/?#]+",
+    "https": r"//[^/@]+/[^#]*[^/#]",
+    "http": r"//(?:localhost|127[.0-9]+|\[::1\])(?::\d+)?/[^#]*[^/#]",  # this machine's own, for tests
+    "git": (
         r"(?:https://[^/@]+|http://(?:localhost|127[.0-9]+|\[::1\])(?::\d+)?|file://)/[^@#?\s]*[^@#?/\s]@[0-9a-f]{40}"
     ),
-    "file": re.compile(r".*[^/]"),
+    "file": r".*[^/]",
 }
 _RESERVED, _ANOTHER = "/build/.orch is orch's own: the build's script lies there", "choose another name"
 _SPELT = {
@@ -76,9 +76,9 @@ def _source(entry: SourceEntry, path: FieldPath, locked: bool) -> Iterator[Probl
     if not colon or scheme not in FORMS:
         what = f"unknown source scheme {scheme!r}" if colon else f"no source scheme in {entry.from_!r}"
         yield Problem(at, what, f"sources are spelt {', '.join(_SPELT.values())}")
-    elif scheme == "git" and FORMS[scheme].fullmatch(rest) is None:
+    elif scheme == "git" and re.fullmatch(FORMS[scheme], rest) is None:
         yield from _git(rest, at)
-    elif FORMS[scheme].fullmatch(rest) is None or not file_name(entry.from_).strip("."):
+    elif re.fullmatch(FORMS[scheme], rest) is None or not file_name(entry.from_).strip("."):
         yield Problem(
             at, f"not a {scheme} source: {entry.from_!r}", f"it is spelt {_SPELT.get(scheme, _SPELT['https'])}"
         )

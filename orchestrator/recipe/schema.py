@@ -26,7 +26,7 @@ def _whole(*patterns: re.Pattern[str]) -> str:
     return f"^(?:{'|'.join(pattern.pattern for pattern in patterns)})$"
 
 
-_FROM = _whole(*(re.compile(f"{scheme}:(?:{form.pattern})") for scheme, form in FORMS.items()))
+_FROM = _whole(*(re.compile(f"{scheme}:(?:{form})") for scheme, form in FORMS.items()))
 _ABSOLUTE: Node = {"items": {"type": "string", "pattern": "^/"}}
 # What the types alone do not say, by path.
 _RULES: dict[Kind, dict[str, Node]] = {

@@ -15,15 +15,12 @@ from orchestrator.sandbox.step import FAILED_MARK, PHASE_MARK
 TAIL_LINES = 40
 _LOW_SPACE = 32 << 20  # bytes; a disk this full makes any write fail soon
 
-_ERROR = re.compile(
+_ERROR = (  # compiled when something has failed
     r"(\berror\b[: ]|\bfatal\b|^E: |undefined reference|cannot find -l|No such file or directory|not found$"
     r"|\*\*\* .*(Error|Stop)|Assertion|Segmentation fault|Permission denied"
-    r"|Read-only file system)",
-    re.IGNORECASE,
+    r"|Read-only file system)"
 )
-_NOT_ERROR = re.compile(
-    r"(checking (for|whether|if)|-Werror|no error|0 errors|error\.(c|h|o|lo)\b|strerror|perror)", re.IGNORECASE
-)
+_NOT_ERROR = r"(checking (for|whether|if)|-Werror|no error|0 errors|error\.(c|h|o|lo)\b|strerror|perror)"
 _TRACEBACK = "Traceback (most recent call last):"
 _BELOW = 3  # lines below an error line that belong to it, such as a compiler's picture of the place
 _NO_SPACE = "No space left on device"
@@ -52,6 +49,10 @@ class StepFailed(BuildFailed):
         self.command = command  # what shows the whole log
 
 
+def _matches(pattern: str, line: str) -> bool:
+    return re.search(pattern, line, re.IGNORECASE) is not None
+
+
 def first_error(lines: Iterable[str]) -> str:
     """The first line that looks like an error, or an empty string."""
     return first_error_lines(lines)[0]
@@ -64,7 +65,7 @@ def first_error_lines(lines: Iterable[str]) -> tuple[str, tuple[str, ...]]:
     for line in rest:
         if _TRACEBACK in line:
             return _raised(rest, line.index(_TRACEBACK)) or line.strip(), ()
-        if _ERROR.search(line) and not _NOT_ERROR.search(line) and not line.startswith(FAILED_MARK):
+        if _matches(_ERROR, line) and not _matches(_NOT_ERROR, line) and not line.startswith(FAILED_MARK):
             below = list(islice(rest, _BELOW))
             indented = takewhile(lambda text: text[:1].isspace() and text.strip(), below)
             return line.strip(), tuple(text.rstrip() for text in indented)

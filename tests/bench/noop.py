@@ -187,7 +187,7 @@ def orch_python(orch: tuple[str, ...]) -> str:
     """The Python that runs orch."""
     if len(orch) > 1:
         return orch[0]
-    return Path(orch[0]).read_text().partition("\n")[0].removeprefix("#!").strip()
+    return Path(orch[0]).read_text().partition("\n")[0].removeprefix("#!").split()[0]
 
 
 def main() -> None:

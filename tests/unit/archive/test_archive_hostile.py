@@ -221,6 +221,12 @@ def test_a_zip_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     assert refused(tmp_path, "evil.whl", data) == "one of its names is not UTF-8"
 
 
+def test_a_zip_whose_end_tells_the_wrong_place_is_refused(tmp_path: Path) -> None:
+    data = bytearray(zipped(("f", b"content")))
+    data[-6] += 1  # the offset of the directory: the entry seems to begin before the file does
+    assert refused(tmp_path, "evil.whl", bytes(data)).startswith("it is broken: ")
+
+
 def test_a_zip_with_the_wrong_checksum_is_refused(tmp_path: Path) -> None:
     data = bytearray(zipped(("f", b"content"), compression=0))
     data[data.index(b"content")] ^= 1

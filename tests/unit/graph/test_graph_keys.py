@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.digest import Digest, canonical_json, key_of
+from orchestrator.digest import Digest, blake3_bytes, canonical_json, key_of
 from orchestrator.graph import keys as keys_module
 from orchestrator.graph.closure import closure_key
 from orchestrator.graph.derivation import Check, Graph, LocalFile, Node, Setuid, Source
@@ -357,3 +357,10 @@ def test_a_graph_made_of_another_has_its_own_keys() -> None:
     assert moved["ucx"] != before["ucx"]
     assert derivation_keys(GRAPH) == before
     assert replace(GRAPH) == GRAPH  # what is remembered is no part of it
+
+
+def test_a_digest_that_is_not_spelt_out_has_no_canonical_form() -> None:
+    digest = blake3_bytes(b"x")
+    with pytest.raises(TypeError, match=r"\$\.input: Digest has no canonical form"):
+        canonical_json({"input": digest})
+    assert canonical_json({"input": str(digest)}).startswith(b'{"input":"blake3:')
