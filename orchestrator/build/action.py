@@ -18,7 +18,6 @@ from orchestrator.digest import Digest, sha256_file
 from orchestrator.errors import RecipeError, SourceError
 from orchestrator.events import Monitor, StepOutput, StepPhase
 from orchestrator.frozen import frozen
-from orchestrator.graph.bytecode import LEFT_OUT
 from orchestrator.graph.derivation import LocalFile, Node, Source
 from orchestrator.sandbox.runtime import run
 from orchestrator.sandbox.spec import BUILD_DIR, OUT_DIR, SOURCE_DATE_EPOCH, Bind, Outcome, Spec
@@ -175,6 +174,7 @@ def build(
         unpack_base(debs, out, names=names, allow_setuid=frozenset(s.path for s in node.setuid))
     elif node.builder == "bytecode":  # whose inputs may clash: the image says who wins
         from orchestrator.build.bytecode import arranged
+        from orchestrator.graph.bytecode import LEFT_OUT
 
         manifests = {name: read_manifest(work.layout, digest) for name, digest in inputs}
         inputs, left_out = arranged(node, inputs, manifests)

@@ -22,7 +22,7 @@ from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
 _Work = Callable[[], Callable[[], None] | None]
-_SWITCH = 0.0005  # seconds after which a thread that computes lets another go on; the usual 5 ms is half a small step
+_SWITCH = 0.0001  # seconds after which a thread that computes lets another go on; the usual 5 ms is half a small step
 
 
 class Cancelled(BaseException):

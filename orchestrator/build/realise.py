@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FETCHES_AT_ONCE = 4
+_GIVE_WAY = 0.003  # seconds in which a step gets from its inputs to its sandbox
 _HOLD_AFTER = 0.01  # seconds: when the first sandboxes run, and this process waits
 
 
@@ -110,6 +111,7 @@ class Engine:
         self._made: dict[str, Digest] = {}
         self._records: list[Task[None]] = []  # steps that are done but for what is written of them
         self._finished: list[Goal] = []
+        self._awaited: set[str] = set()  # what nodes of which no record tells are built with
 
     # -- running ---------------------------------------------------------------------------------------------------
 
@@ -159,6 +161,7 @@ class Engine:
         self._finished.clear()
         self._loop.call_later(_HOLD_AFTER, self._held)
         await self._thread(lambda: self._outputs.look_up(self._offered_output))
+        self._awaited = {name for node in self._outputs.unknown() for name in node.build}
         await gather(self._loop, [*(self._goal(goal) for goal in self.graph.goals), self._objects(objects)])
         self._loop.in_thread(self._room.end_sandboxes)  # while the last is written down
         await self._held()
@@ -314,7 +317,11 @@ class Engine:
             built, published = Event(self._loop), Future[Digest | None](self._loop)
 
             def make() -> None:
-                tell = partial(self._loop.call_from_thread, published.set_unless_done)
+                def tell(digest: Digest | None) -> None:
+                    self._loop.call_from_thread(published.set_unless_done, digest)
+                    if node.name in self._awaited:  # what this thread has left to do would hold up what waits for it
+                        time.sleep(_GIVE_WAY)
+
                 call = partial(self._loop.call_from_thread, built.set)
                 self._maker.make(node, inputs, files, share, intact=whole.wait, built=call, published=tell)
 

@@ -171,7 +171,6 @@ def _carried_out(
     from orchestrator.build.past import estimate
     from orchestrator.build.realise import Engine
     from orchestrator.build.run_options import RunOptions
-    from orchestrator.cli.floor import keep_floor
     from orchestrator.cli.main import leave
     from orchestrator.cli.recorded import recorded
     from orchestrator.graph.remembered import after_run
@@ -188,7 +187,10 @@ def _carried_out(
     )
     verdicts: tuple[Verdict, ...] = ()
     with recorded("build", arguments, plan, forecast, options, graph, layout) as run:
-        keep_floor(opened.project, graph, layout)
+        if opened.project.keep_free is not None:
+            from orchestrator.cli.floor import keep_floor
+
+            keep_floor(opened.project, graph, layout)
         fetch = opened.fetcher(layout, run.monitor)
         known = opened.known(layout)
         engine = Engine(

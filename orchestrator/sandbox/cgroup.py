@@ -138,7 +138,7 @@ def _apply(place: Hierarchy, folder: Path, limit: str, value: int) -> None:
 
 def _write(path: Path, text: str) -> None:
     # No "create": a missing file means that the directory is no control group.
-    with path.open("r+", encoding="ascii") as file:
+    with path.open("r+", encoding="utf-8") as file:
         file.write(text)
 
 

@@ -98,7 +98,7 @@ def _kernel() -> tuple[int, ...]:
 
 def _exit_status(report: int) -> int | None:
     """What bubblewrap reported of the command; None when it was never started, or bubblewrap itself was killed."""
-    said = os.pread(report, 1 << 16, 0).decode("ascii", "replace")
+    said = os.pread(report, 1 << 16, 0).decode("utf-8", "replace")
     for line in said.splitlines():
         try:
             status = json.loads(line).get("exit-code")

@@ -38,8 +38,8 @@ class Workplace:
         self._launchers: dict[Limits, list[Launcher]] = {}
         for name in ("root", "lower"):
             (self.folder / name).mkdir()
-        (self.folder / "boot_id").write_text(NO_BOOT_ID, encoding="ascii")
-        (self.folder / "release").write_text(OLD_RELEASE, encoding="ascii")
+        (self.folder / "boot_id").write_text(NO_BOOT_ID, encoding="utf-8")
+        (self.folder / "release").write_text(OLD_RELEASE, encoding="utf-8")
         (self.folder / "empty").touch()
         write_devices(self.folder / "dev")
         masks = (*MASKED, BOOT_ID, *RELEASES)

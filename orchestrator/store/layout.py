@@ -181,7 +181,7 @@ def open_store(root: Path, *, create: bool = True) -> Layout:
 def _settle_schema(layout: Layout, create: bool) -> None:
     file = layout.root / _SCHEMA_FILE
     try:
-        text = file.read_text(encoding="ascii", errors="replace").strip()
+        text = file.read_text(encoding="utf-8", errors="replace").strip()
     except FileNotFoundError:
         text = ""
     if text.isdecimal() and int(text) > _SCHEMA:

@@ -11,7 +11,7 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 def recent_keys(hint: Path) -> list[str]:
     """The keys in a list, hex."""
     try:
-        data = hint.read_text(encoding="ascii", errors="replace")
+        data = hint.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
     return [line for line in data.splitlines() if _HEX.fullmatch(line)]
