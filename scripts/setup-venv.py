@@ -34,8 +34,10 @@ import sys
 
 sys.prefix = sys.exec_prefix = {prefix!r}
 sys.path = [place for place in sys.path if place != {here!r}] + {places!r}
-from orchestrator.cli.main import entry
-
+try:
+    from orchestrator.cli.main import entry
+except KeyboardInterrupt:  # before anything was begun
+    raise SystemExit(130) from None
 entry()
 """
 

@@ -25,7 +25,10 @@ _ITS_SOCKET = 3  # the number that the helper has it by
 
 
 class Relay:
-    """The helper `argv`, which is given the number of its socket and then `arguments`. For one thread at a time."""
+    """The helper `argv`, which is given the number of its socket and then `arguments`. For one thread at a time.
+
+    Above the socket it has what others have left open for this process: that is for the helper to close.
+    """
 
     def __init__(self, argv: Sequence[str], arguments: Sequence[str], *, env: Mapping[str, str]) -> None:
         self._gone = False

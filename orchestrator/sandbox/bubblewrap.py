@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Mapping
 from itertools import count, product
 from pathlib import Path, PurePosixPath
@@ -9,9 +10,10 @@ from string import ascii_lowercase, ascii_uppercase, digits
 from typing import Any
 
 from orchestrator.errors import MachineError
-from orchestrator.sandbox.mounts import mount_points, mounts
+from orchestrator.sandbox.mounts import PLACES, mounts
 from orchestrator.sandbox.spec import BUILD_GID, BUILD_UID, HOST_NAME, Spec
 
+_TAKEN = tuple(f"{place}/" for place in PLACES)
 MAX_LOWERS = 499  # the kernel merges 500 trees, and one is the skeleton
 
 # What bubblewrap itself has.
@@ -39,6 +41,10 @@ def check(spec: Spec) -> None:
     for inside in (spec.directory, *(bind.inside for bind in spec.binds)):
         if not inside.startswith("/") or ".." in PurePosixPath(inside).parts or "\0" in inside:
             raise ValueError(f"not an absolute path without '..': {inside!r}")
+    for inside in (bind.inside for bind in spec.binds):
+        plain = inside == posixpath.normpath(inside) and not inside.startswith("//") and inside != "/"
+        if not plain or f"{inside}/".startswith(_TAKEN):
+            raise ValueError(f"nothing can be bound at {inside!r}")
 
 
 def order(
@@ -54,7 +60,6 @@ def order(
     on them, where no cgroup can set one."""
     return {
         "place": str(place),
-        "folders": list(mount_points(spec)),
         "mounts": [list(one) for one in mounts(spec, place=place, lower_names=lower_names, masks=masks)],
         "cpus": list(spec.cpus or ()),
         "old_kernel_release": spec.old_kernel_release,

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x20000, 0x10000000, 0x20000000
 CLONE = {"x86_64": 56, "aarch64": 220}
+CLOSE_RANGE = 436
 MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE = 442, -100, 0x8000
 MS_RDONLY, MS_BIND, MS_REC, MS_PRIVATE = 1, 4096, 16384, 1 << 18
 PR_SET_PDEATHSIG = 1
@@ -78,9 +79,6 @@ def bind(source: str, target: str, flags: int) -> None:
 def make_mounts(order: Order) -> None:
     """All that the command sees, at its place below the root to come."""
     os.chdir(order["place"] + "/lower")  # the overlay's lower directories are named from there
-    for missing in order["folders"]:
-        if not os.path.lexists(missing):
-            os.mkdir(missing)  # noqa: PTH102
     for source, target, kind, flags, options in order["mounts"]:
         if kind == "bind":
             bind(source, target, flags)
@@ -191,6 +189,9 @@ def carry_out(server: socket.socket, fds: list[int], alive: tuple[int, int]) -> 
 
 def main() -> None:
     server = socket.socket(fileno=int(sys.argv[1]))
+    # What others have left open for orch is not for a build.
+    first, most = ctypes.c_uint(server.fileno() + 1), ctypes.c_uint(0xFFFFFFFF)
+    call("close_range", libc.syscall(CLOSE_RANGE, first, most, ctypes.c_uint(0)))
     os.set_inheritable(server.fileno(), False)
     os.chdir("/")  # whoever runs orch may want to remove his directory
     for group in sys.argv[2:]:

@@ -42,6 +42,8 @@ DEVICE_LINKS = {
     "stdout": "/proc/self/fd/1",
 }
 
+PLACES = ("/dev", "/proc", "/tmp")  # what lies below these is not for a bind
+
 _READ_ONLY, _NO_SUID, _NO_DEVICES, _NO_PROGRAMS = 1, 2, 4, 8  # MS_RDONLY and so on; MOUNT_ATTR_* are the same
 _PLAIN = _NO_SUID | _NO_DEVICES
 
@@ -80,10 +82,8 @@ def mounts(spec: Spec, *, place: Path, lower_names: tuple[str, ...], masks: tupl
 
 
 def mount_points(spec: Spec) -> tuple[str, ...]:
-    """The directories that a writable root must have; a root of lowers has them in its skeleton."""
-    if spec.writable_root is None:
-        return ()
-    return tuple(f"{spec.writable_root}{at}" for at in ("/dev", "/proc", "/tmp", *(b.inside for b in spec.binds)))
+    """Where something is mounted below the root."""
+    return (*PLACES, *(bind.inside for bind in spec.binds))
 
 
 def write_devices(top: Path) -> None:

@@ -1,8 +1,10 @@
 """The system call filter, as the bytes of a BPF program that bubblewrap loads. Pure.
 
 Always: the kernel's keyrings do not exist (a session keyring would reach the build from the caller, and no namespace
-hides it), nor do system calls of another architecture. As root: giving a file away or becoming somebody else succeeds
-and does nothing, because there is one user in the sandbox; that lets dpkg configure packages without privilege.
+hides it), nor do system calls of another architecture; and nobody sets the limits of the first process, which tells how
+the command ended (they have one user, so the kernel would allow it). As root: giving a file away or becoming somebody
+else succeeds and does nothing, because there is one user in the sandbox; that lets dpkg configure packages without
+privilege.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ _ALLOW = 0x7FFF0000
 _ERRNO = 0x00050000
 _NOTHING = _ERRNO | 0  # "failed with error 0": returns 0 and does nothing
 _ABSENT = _ERRNO | errno.ENOSYS
-_NUMBER_AT, _ARCHITECTURE_AT = 0, 4  # offsets in struct seccomp_data
+_REFUSED = _ERRNO | errno.EPERM
+_NUMBER_AT, _ARCHITECTURE_AT, _FIRST_AT = 0, 4, 16  # offsets in struct seccomp_data; the first argument's lower half
 
 
 @frozen
@@ -27,6 +30,7 @@ class _Machine:
     audit: int
     keyrings: tuple[int, ...]
     ownership: tuple[int, ...]
+    limits: int  # prlimit64
     too_high: int | None = None  # from this number on it is another ABI: x32
 
 
@@ -36,12 +40,14 @@ _MACHINES = {
         audit=0xC000003E,
         keyrings=(248, 249, 250),
         ownership=(92, 93, 94, 105, 106, 113, 114, 116, 117, 119, 122, 123, 260),
+        limits=302,
         too_high=0x40000000,
     ),
     "aarch64": _Machine(
         audit=0xC00000B7,
         keyrings=(217, 218, 219),
         ownership=(54, 55, 143, 144, 145, 146, 147, 149, 151, 152, 159),
+        limits=261,
     ),
 }
 
@@ -64,7 +70,8 @@ def filter_program(machine: str, *, as_root: bool) -> bytes:
         foreign += _answer(_AT_LEAST, known.too_high, _ABSENT)
     absent = [step for number in known.keyrings for step in _answer(_EQUAL, number, _ABSENT)]
     nothing = [step for number in known.ownership if as_root for step in _answer(_EQUAL, number, _NOTHING)]
-    return b"".join([*foreign, *absent, *nothing, _step(_RETURN, _ALLOW)])
+    first = [_step(_EQUAL, known.limits, otherwise=3), _step(_LOAD, _FIRST_AT), *_answer(_EQUAL, 1, _REFUSED)]
+    return b"".join([*foreign, *absent, *nothing, *first, _step(_RETURN, _ALLOW)])
 
 
 def _answer(test: int, value: int, result: int) -> list[bytes]:

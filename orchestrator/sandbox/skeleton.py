@@ -6,9 +6,9 @@ What stands here is seen by every build: a change raises SANDBOX_SCHEMA.
 from __future__ import annotations
 
 # pathlib takes as long as all that is made here: every run waits for it
-# ruff: noqa: PTH102, PTH114, PTH211
+# ruff: noqa: PTH102, PTH103, PTH114, PTH211
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from orchestrator.errors import MachineError
@@ -84,6 +84,14 @@ def _above(inside: str) -> Iterator[str]:
     while inside:
         inside = inside.rpartition("/")[0]
         yield inside
+
+
+def make_mount_points(top: Path, points: Iterable[str]) -> None:
+    """Make what is missing of `points` in a root that can be written to; raise MachineError for a link on the way: what
+    is mounted there would lie elsewhere."""
+    for inside in points:
+        refuse_link_on_the_way(inside, (top,))
+        os.makedirs(f"{top}{inside}", exist_ok=True)
 
 
 def refuse_link_on_the_way(inside: str, lowers: tuple[Path, ...]) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from sandbox_box import CALLERS, Box, box
 
-from orchestrator.sandbox.spec import Spec
+from orchestrator.errors import MachineError
+from orchestrator.frozen import replace
+from orchestrator.sandbox.spec import Bind, Spec
 
 pytestmark = pytest.mark.integration
 
@@ -97,3 +99,29 @@ def test_no_network_there_either(inside: Box) -> None:
 
 def test_caller_is_who_the_test_says(inside: Box) -> None:
     assert inside.do(os.geteuid) == inside.top.stat().st_uid
+
+
+@pytest.mark.parametrize("place", ["tmp", "dev", "proc", "build/deep"])
+def test_a_link_where_something_is_mounted_is_refused(inside: Box, place: str) -> None:
+    """What is mounted there would lie on whatever the link leads to, outside of the root too."""
+    spec = root(inside, "echo ran")
+    elsewhere = inside.top / "elsewhere"
+    elsewhere.mkdir()
+    link = inside.top / "root" / place.partition("/")[0]
+    if link.exists():
+        link.rmdir()
+    link.symlink_to(elsewhere)
+    inside.own(inside.top)
+    binds = (*spec.binds, Bind(host=inside.build, inside=f"/{place}", writable=True)) if "/" in place else spec.binds
+    with pytest.raises((MachineError, AssertionError), match=f"nothing can be bound at /{place}"):
+        inside.run(replace(spec, binds=binds))
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_missing_mount_points_are_made(inside: Box) -> None:
+    spec = root(inside, "echo kept >/var/build/deep/file; ls -d /dev/null /tmp")
+    (inside.top / "root/tmp").rmdir()
+    binds = (*spec.binds, Bind(host=inside.build, inside="/var/build/deep", writable=True))
+    said = inside.run(replace(spec, binds=binds))
+    assert said.outcome.passed, said.text
+    assert (inside.build / "file").read_text() == "kept\n"

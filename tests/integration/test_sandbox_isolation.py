@@ -157,6 +157,12 @@ def test_own_processes_only(inside: Box) -> None:
     assert rest[-1] == "bwrap"
 
 
+def test_whoever_tells_the_status_cannot_be_silenced(inside: Box) -> None:
+    said = inside.bash("prlimit --pid 1 --fsize=0:0 2>&1; prlimit --pid $$ --fsize=unlimited; ulimit -S -n 99; exit 3")
+    assert said.outcome.status == 3
+    assert "Operation not permitted" in said.text
+
+
 def test_an_input_cannot_be_written(inside: Box) -> None:
     over = inside.top / "over"
     (over / "opt").mkdir(parents=True)

@@ -64,7 +64,6 @@ def test_golden_order() -> None:
     ]
     assert found == {
         "place": "/run",
-        "folders": [],
         "cpus": [],
         "old_kernel_release": False,
         "processes": None,
@@ -85,7 +84,6 @@ def test_an_order_with_all_there_is() -> None:
         directory="/",
     )
     found = order(spec, bwrap=Path("/bin/bwrap"), place=Path("/run"), lower_names=(), masks=(), processes=9)
-    assert found["folders"] == ["/r/dev", "/r/proc", "/r/tmp", "/r/build"]
     assert found["mounts"][0] == ["/r", "/run/root", "bind", 6, None]
     assert (found["old_kernel_release"], found["processes"], found["cpus"]) == (True, 9, [0, 3])
 
@@ -113,6 +111,10 @@ def test_short_names_are_different_and_fit() -> None:
         (Spec(lowers=(Path("/a"),), command=("/c",), environment=(("A", "\0"),)), "not an environment variable"),
         (Spec(lowers=(Path("/a"),), command=("/c",), directory="build"), "not an absolute path"),
         (Spec(lowers=(Path("/a"),), command=("/c",), binds=(Bind(host=Path("/h"), inside="/a/../b"),)), "without '..'"),
+        *(
+            (Spec(lowers=(Path("/a"),), command=("/c",), binds=(Bind(host=Path("/h"), inside=inside),)), "can be bound")
+            for inside in ("/", "//a", "/a//b", "/./a", "/a/", "/dev", "/tmp/x", "/proc/x", "/dev/shm/x")
+        ),
     ],
 )
 def test_a_wrong_spec_is_refused(spec: Spec, said: str) -> None:

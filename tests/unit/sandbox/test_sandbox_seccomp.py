@@ -21,7 +21,7 @@ KEYCTL = {"x86_64": 250, "aarch64": 219}
 READ = {"x86_64": 0, "aarch64": 63}
 
 
-def ask(program: bytes, architecture: int, number: int) -> str | int:
+def ask(program: bytes, architecture: int, number: int, first: int = 0) -> str | int:
     """What the kernel would do: "allow", or the error number."""
     steps = list(struct.iter_unpack("=HBBI", program))
     word, at = 0, 0
@@ -29,7 +29,7 @@ def ask(program: bytes, architecture: int, number: int) -> str | int:
         code, then, otherwise, value = steps[at]
         at += 1
         if code == 0x20:
-            word = {0: number, 4: architecture}[value]
+            word = {0: number, 4: architecture, 16: first}[value]
         elif code == 0x15:
             at += then if word == value else otherwise
         elif code == 0x35:
@@ -57,10 +57,19 @@ def test_ownership_is_pretended_for_root_only(machine: str) -> None:
         assert ask(filter_program(machine, as_root=False), AUDIT[machine], number) == ALLOW
 
 
+@pytest.mark.parametrize(("machine", "prlimit"), [("x86_64", 302), ("aarch64", 261)])
+def test_only_the_first_process_keeps_its_limits(machine: str, prlimit: int) -> None:
+    for as_root in (False, True):
+        program = filter_program(machine, as_root=as_root)
+        assert ask(program, AUDIT[machine], prlimit, 1) == errno.EPERM
+        assert [ask(program, AUDIT[machine], prlimit, pid) for pid in (0, 2, 11)] == [ALLOW] * 3
+        assert ask(program, AUDIT[machine], READ[machine], 1) == ALLOW
+
+
 def test_golden_length() -> None:
     assert {name: len(filter_program(name, as_root=True)) // 8 for name in ("x86_64", "aarch64")} == {
-        "x86_64": 39,
-        "aarch64": 33,
+        "x86_64": 43,
+        "aarch64": 37,
     }
 
 
