@@ -142,7 +142,8 @@ def child(order: Order, descriptors: list[int], alive: tuple[int, int], uid: int
         read = ("--args", str(options), "--seccomp", str(filter_), "--json-status-fd", str(status))
         os.execve(order["bwrap"], ["bwrap", *read, "--", *order["command"]], order["environment"])
     except BaseException as error:
-        os.write(2, f"{getattr(error, 'strerror', None) or error}\n".encode())
+        said = error.strerror if isinstance(error, OSError) and error.filename is None else error
+        os.write(2, f"{said}\n".encode())
     finally:
         os._exit(126)
 
