@@ -1,6 +1,6 @@
 """What a node costs besides its own work: `orch build` beside ninja driving bwrap, nix-build and BuildStream.
 
-    python tests/bench/overhead.py [--sizes 100,1000] [--linear 5000] [--runs 3] [--plot docs/overhead.svg]
+    python tests/bench/overhead.py [--sizes 100,1000] [--linear 5000] [--runs 3] [--edits 1] [--plot docs/overhead.svg]
 
 Every node is one `echo` in a sandbox and reads what two others made; all but the leaves do, and the goal needs all of
 them. Each contender has the same root (bash and what it needs), two jobs, and a place of its own that nothing else
@@ -313,8 +313,9 @@ class Row:
         return statistics.median(self.seconds)
 
 
-def measure(contenders: Iterable[Contender], runs: int, *, edits: bool) -> list[Row]:
-    """All questions, in turn, so that a busy moment is shared."""
+def measure(contenders: Iterable[Contender], runs: int, edits: int) -> list[Row]:
+    """All questions, in turn, so that a busy moment is shared: `runs` times from nothing, and after each of them
+    `edits` edits of either kind."""
     rows: dict[tuple[str, str], Row] = {}
 
     def ask(case: str, one: Contender) -> None:
@@ -333,12 +334,13 @@ def measure(contenders: Iterable[Contender], runs: int, *, edits: bool) -> list[
             one.prepare()
             os.sync()
             ask("cold", one)
-        for case, edit in (("edit", Edit(value=run)), ("edit, same bytes", Edit(value=run, remark=run))):
-            for one in them if edits else ():
-                if run > 1 and one.name == "BuildStream":
-                    continue
-                one.write(edit)
-                ask(case, one)
+        for number in range((run - 1) * edits + 1, run * edits + 1):
+            for case, edit in (("edit", Edit(number)), ("edit, same bytes", Edit(number, remark=number))):
+                for one in them:
+                    if run > 1 and one.name == "BuildStream":
+                        continue
+                    one.write(edit)
+                    ask(case, one)
     return list(rows.values())
 
 
@@ -405,6 +407,7 @@ def main() -> None:
     parser.add_argument("--sizes", default="100,1000")
     parser.add_argument("--linear", default="5000", help="sizes at which orch alone is run, once")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--edits", type=int, default=1, help="edits of either kind after each run from nothing")
     parser.add_argument("--only", default=";".join(NAMES), help="the contenders, with ';' between them")
     parser.add_argument("--bst", default=shutil.which("bst"), metavar="PATH", help="BuildStream's program")
     parser.add_argument("--plot", type=Path, metavar="FILE")
@@ -416,9 +419,9 @@ def main() -> None:
         store, base = make_base(room)
         for size in map(int, filter(None, wanted.sizes.split(","))):
             them = contenders(room, size, wanted.only.split(";"), store, base, wanted.bst)
-            rows += measure(them, wanted.runs, edits=True)
+            rows += measure(them, wanted.runs, wanted.edits)
         for size in map(int, filter(None, wanted.linear.split(","))):
-            rows += measure([orch(room, size, store)], 1, edits=True)
+            rows += measure([orch(room, size, store)], 1, wanted.edits)
         subprocess.run(["chmod", "-R", "u+w", str(room)], check=True)
     print(f"load {load:.1f} at the start, {os.getloadavg()[0]:.1f} at the end\n")
     print(table(rows))
