@@ -141,8 +141,8 @@ class Maker:
     def take_reused(self) -> list[Realisation]:
         """The records of all that was reused so far, for the caller to write. One that is lost is found again as it was
         found now, so that all of them may wait for the end of a run."""
-        taken = self._reused[:]
-        del self._reused[: len(taken)]
+        taken = self._reused.copy()
+        self._reused.clear()
         return taken
 
     def _was(self, node: Node, output: Digest) -> bool:

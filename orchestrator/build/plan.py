@@ -138,13 +138,14 @@ class _Planner:
         too, has the build key that it had."""
         past = self.graph.past
         moved = set(past.fresh) if past is not None else set()
-        told = past is not None and isinstance(self.known, Tells)
-        untold = set(self.known.untold(past.recorded)) if past is not None and isinstance(self.known, Tells) else set()
+        told: set[int] = set()
+        if past is not None and isinstance(self.known, Tells):
+            told = set(range(len(past.recorded))).difference(self.known.untold(past.recorded))
         for place, name in enumerate(self.graph.names):
             was = None
             if past is not None and place not in past.fresh and moved.isdisjoint(past.builds[place]):
                 was = past.recorded[place]
-            if was is not None and told and place not in untold:
+            if was is not None and place in told:
                 self._digests[name] = there = Digest("blake3", was[1])
                 self.recorded[name] = was[0], there
                 self._texts[name] = f"blake3:{was[1]}"

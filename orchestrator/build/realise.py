@@ -111,7 +111,7 @@ class Engine:
         self._made: dict[str, Digest] = {}
         self._records: list[Task[None]] = []  # steps that are done but for what is written of them
         self._finished: list[Goal] = []
-        self._awaited: set[str] = set()  # what nodes of which no record tells are built with
+        self._unrecorded, self._awaited = list[Node](), set[str]()  # no record tells of them; what they are built with
 
     # -- running ---------------------------------------------------------------------------------------------------
 
@@ -159,9 +159,10 @@ class Engine:
         self._tasks.clear()
         self._made.clear()
         self._finished.clear()
-        self._loop.call_later(_HOLD_AFTER, self._held)
         await self._thread(lambda: self._outputs.look_up(self._offered_output))
-        self._awaited = {name for node in self._outputs.unknown() for name in node.build}
+        self._unrecorded = self._outputs.unknown()
+        self._awaited = {name for node in self._unrecorded for name in node.build}
+        self._loop.call_later(_HOLD_AFTER, self._held)
         await gather(self._loop, [*(self._goal(goal) for goal in self.graph.goals), self._objects(objects)])
         self._loop.in_thread(self._room.end_sandboxes)  # while the last is written down
         await self._held()
@@ -179,9 +180,8 @@ class Engine:
     def _hold(self) -> None:
         """Write down what the run may need, so that gc leaves it: what is asked for besides is written down then."""
         prepare_sync()
-        nodes = self._outputs.unknown()
-        hold(self.layout, "object", *(digest.hex for digest in self._outputs.needed(nodes)))
-        hold_sources(self.layout, nodes)
+        hold(self.layout, "object", *(digest.hex for digest in self._outputs.needed(self._unrecorded)))
+        hold_sources(self.layout, self._unrecorded)
 
     def _once(self, kind: str, name: str, work: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
         """The one task for this (kind, name), begun on first use."""

@@ -101,14 +101,14 @@ def run(arguments: list[str]) -> int:
 
         return complete(arguments)
     from orchestrator.cli.parser import Parser, close
+    from orchestrator.lazily import imported
 
     verb, *rest = arguments
     if verb not in VERBS:
         raise UsageError(
             f"no verb called {verb!r}", hint=close(verb, list(VERBS), "orch ") or "orch --help lists the verbs"
         )
-    __import__(f"orchestrator.cli.{verb}")
-    module = sys.modules[f"orchestrator.cli.{verb}"]
+    module = imported(f"orchestrator.cli.{verb}")
     parser = Parser(prog=f"orch {verb}", description=module.__doc__, epilog=getattr(module, "EPILOG", None))
     module.arguments(parser)
     parsed = parser.parse_args(rest)

@@ -57,11 +57,6 @@ def blake3_bytes(data: bytes) -> Digest:
     return Digest("blake3", blake3(data).hexdigest())
 
 
-def blake3_hex(data: bytes) -> str:
-    """The hex of blake3_bytes, for who has very many."""
-    return blake3(data).hexdigest()
-
-
 def blake3_file(path: Path, size: int | None = None) -> Digest:
     """BLAKE3-256 of a regular file's content; `size` in bytes, if the caller has it already, saves a stat."""
     if size is None:

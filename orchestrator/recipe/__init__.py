@@ -3,9 +3,9 @@
 What is of images is imported when it is first asked for: building recipes needs none of it.
 """
 
-import sys
 from typing import TYPE_CHECKING
 
+from orchestrator.lazily import lazily
 from orchestrator.recipe.load import Recipes, load_recipe, load_recipes
 from orchestrator.recipe.lock import Deb, Lock, read_lock, write_lock
 from orchestrator.recipe.model import Recipe
@@ -62,11 +62,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:  # which would take any name for one of this room
-
-    def __getattr__(name: str) -> object:
-        if name not in _HOMES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        home = f"{__name__}.{_HOMES[name]}"
-        __import__(home)  # not importlib's import_module: that itself takes half a millisecond to import
-        value = globals()[name] = getattr(sys.modules[home], name)
-        return value
+    __getattr__ = lazily(__name__, _HOMES)

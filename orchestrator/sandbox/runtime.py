@@ -16,8 +16,10 @@ from orchestrator.process import Ended, Ending
 from orchestrator.sandbox import bubblewrap
 from orchestrator.sandbox.cgroup import Cage
 from orchestrator.sandbox.diagnosis import diagnose
+from orchestrator.sandbox.mounts import mount_points
 from orchestrator.sandbox.output import Output
 from orchestrator.sandbox.seccomp import filter_program
+from orchestrator.sandbox.skeleton import make_mount_points
 from orchestrator.sandbox.spec import Outcome, Spec
 from orchestrator.sandbox.workplace import Workplace, workplace
 
@@ -46,6 +48,8 @@ def run(
     everything is killed and Stopped raised. MachineError: the command was never started, or was killed from outside.
     """
     bubblewrap.check(spec)
+    if spec.writable_root is not None:
+        make_mount_points(spec.writable_root, mount_points(spec))
     with ExitStack() as stack:
         if isinstance(work, Path):
             work = stack.enter_context(workplace(work.resolve() / f"sandbox-{os.urandom(6).hex()}"))

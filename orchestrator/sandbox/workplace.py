@@ -17,8 +17,8 @@ from orchestrator.process import Relay, find_program
 from orchestrator.sandbox import bubblewrap
 from orchestrator.sandbox.cgroup import make_cage
 from orchestrator.sandbox.diagnosis import check_limits
-from orchestrator.sandbox.mounts import BOOT_ID, MASKED, NO_BOOT_ID, OLD_RELEASE, RELEASES, mount_points, write_devices
-from orchestrator.sandbox.skeleton import make_mount_points, refuse_link_on_the_way, write_skeleton
+from orchestrator.sandbox.mounts import BOOT_ID, MASKED, NO_BOOT_ID, OLD_RELEASE, RELEASES, write_devices
+from orchestrator.sandbox.skeleton import refuse_link_on_the_way, write_skeleton
 from orchestrator.sandbox.spec import Limits, Spec
 from orchestrator.tree import remove_tree
 
@@ -59,10 +59,9 @@ class Workplace:
 
     def lower_names(self, spec: Spec) -> tuple[str, ...]:
         """The names, below lower/, of the trees that become the root, the skeleton first. Empty for a root that can be
-        written to, which gets its mount points. Raise MachineError for a link on the way to one."""
+        written to. Raise MachineError for a bind that is in the way of a link."""
         lowers = tuple(dict.fromkeys(spec.lowers))  # a tree named twice is refused by the kernel
-        if spec.writable_root is not None:
-            make_mount_points(spec.writable_root, mount_points(spec))
+        if not lowers:
             return ()
         with self._lock:
             for bind in spec.binds:

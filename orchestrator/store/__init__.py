@@ -3,8 +3,9 @@
 Each name is imported when it is first asked for: a question needs few of them.
 """
 
-import sys
 from typing import TYPE_CHECKING
+
+from orchestrator.lazily import lazily
 
 if TYPE_CHECKING:
     from orchestrator.store.aside import put_aside
@@ -207,11 +208,4 @@ _MODULES = {
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 if not TYPE_CHECKING:  # which would take any name for one of this room
-
-    def __getattr__(name: str) -> object:
-        if name not in _HOMES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        home = f"{__name__}.{_HOMES[name]}"
-        __import__(home)  # not importlib's import_module: that itself takes half a millisecond to import
-        value = globals()[name] = getattr(sys.modules[home], name)
-        return value
+    __getattr__ = lazily(__name__, _HOMES)

@@ -18,15 +18,11 @@ def new_log(layout: Layout, name: str, key: Digest) -> Path:
     path = layout.logs / safe_name(name) / f"{stamp}-{key.hex[:12]}.log"
     with disk("make a log at", path):
         try:
-            _touch(path)
+            path.touch()
         except FileNotFoundError:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _touch(path)
+            path.touch()
     return path
-
-
-def _touch(path: Path) -> None:
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
 
 
 def list_logs(layout: Layout, name: str | None = None) -> list[Path]:

@@ -65,7 +65,7 @@ def _parsed(data: bytes) -> Manifest:
         return _parse(data)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)  # those that several threads are at
 def _parse(data: bytes) -> Manifest:
     return tree.Manifest.read(data)
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from orchestrator.digest import blake3_file, blake3_hex
+from orchestrator.digest import blake3_bytes, blake3_file
 
 Failed = Callable[[str, OSError], None]  # the path within the tree, and what went wrong
 
@@ -87,14 +87,14 @@ def _hash(root: int, found: Found) -> str:
         if size < _MAP_FROM:
             data = os.read(descriptor, size + 1)
             changed = len(data) != size
-            digest = blake3_hex(data)
+            digest = blake3_bytes(data)
         else:
-            digest = blake3_file(Path(f"/proc/self/fd/{descriptor}"), size).hex
+            digest = blake3_file(Path(f"/proc/self/fd/{descriptor}"), size)
             facts = os.fstat(descriptor)
             changed = (facts.st_size, facts.st_mtime_ns) != (size, found.stat.st_mtime_ns)
         if changed:
             raise OSError(errno.ESTALE, "it changed while it was read", found.path)
-        return digest
+        return digest.hex
     finally:
         os.close(descriptor)
 
