@@ -293,15 +293,27 @@ def _alone(check: Mapping[str, Any]) -> dict[str, Any]:
     return {**check, "files": files, "inputs": dict.fromkeys(sorted(check["inputs"]))}
 
 
-def make_plan(graph: Graph, known: Known, objects: Iterable[str] = (), offers: Offers | None = None) -> Plan:
+def finished(graph: Graph, known: Known) -> dict[str, Digest]:
+    """The goals for which nothing is to do, and their outputs."""
+    keys = derivation_keys(graph)
+    found = {goal: known.goal(closure_key(graph, goal, keys)) for goal in graph.goals}
+    return {goal: output for goal, output in found.items() if output is not None}
+
+
+def make_plan(
+    graph: Graph,
+    known: Known,
+    objects: Iterable[str] = (),
+    offers: Offers | None = None,
+    done: Mapping[str, Digest] | None = None,
+) -> Plan:
     """The plan that realises every goal of `graph`, passes its checks and has the outputs of the nodes named in
-    `objects`, given what the store has, and what `offers` has to copy."""
+    `objects`, given what the store has, and what `offers` has to copy. `done`: what is `finished`, if the caller has
+    asked just now."""
     planner = _Planner(graph, known, offers)
-    done: list[tuple[str, Digest]] = []
+    done = finished(graph, known) if done is None else done
     for goal in graph.goals:
-        output = known.goal(closure_key(graph, goal, planner.keys))
-        if output is not None:
-            done.append((goal, output))
+        if goal in done:
             continue
         node = graph[goal]
         for name in (*reversed(node.runtime), goal):
@@ -315,4 +327,4 @@ def make_plan(graph: Graph, known: Known, objects: Iterable[str] = (), offers: O
     for step in steps:
         if step.action == "build" and not step.maybe:
             fetch.update({s.name: s for s in step.node.sources if not known.source(s)})
-    return Plan(steps=steps, fetch=tuple(fetch.values()), done=tuple(done), recorded=planner.recorded)
+    return Plan(steps=steps, fetch=tuple(fetch.values()), done=tuple(done.items()), recorded=planner.recorded)

@@ -23,12 +23,10 @@ from orchestrator.cli.substituting import add_substitute_argument, offers_of
 from orchestrator.errors import AnswerIsNo, MachineError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from orchestrator.build.make import Report
-    from orchestrator.build.plan import Plan
     from orchestrator.build.rebuild import Verdict
-    from orchestrator.build.room import Room
     from orchestrator.build.run_options import RunOptions
     from orchestrator.build.substitute import Offers
     from orchestrator.cli.recorded import Run
@@ -85,7 +83,23 @@ def run(arguments: argparse.Namespace) -> int:
 
         refuse_link(layout, arguments.out.absolute())  # now, not after the build
     offers = offers_of(opened, graph, layout, arguments)
-    plan = opened.plan(graph, layout, offers, remember=arguments.dry_run)
+    done = opened.finished(graph, layout)
+    if not arguments.dry_run and (len(done) < len(graph.goals) or arguments.rebuild):
+        run, verdicts = _work(opened, graph, layout, done, arguments, offers)
+        report = run.report
+        assert report is not None
+        if report.failures:
+            from orchestrator.cli.ending import tell_failures
+
+            return tell_failures(run, arguments, verb="build")
+        for verdict in verdicts:
+            if isinstance(verdict.error, MachineError):
+                raise verdict.error  # no answer, neither yes nor no
+        if any(not verdict.same for verdict in verdicts):
+            raise _not_the_same(verdicts)
+        _finish(arguments, graph, layout, {**done, **report.outputs}, report, time.monotonic() - began)
+        return 0
+    plan = opened.plan(graph, layout, offers, done=done)
     if arguments.dry_run:
         from orchestrator.build.past import estimate
         from orchestrator.cli.plan import show_plan
@@ -94,27 +108,9 @@ def run(arguments: argparse.Namespace) -> int:
         forecast = estimate(plan, layout, jobs, cores=arguments.cores)
         show_plan(graph, plan, forecast, as_json=arguments.json, verb="build")
         return 0
-    outputs = dict(plan.done)
-    report: Report | None = None
-    if len(outputs) < len(graph.goals) or arguments.rebuild:
-        done, verdicts = _work(opened, graph, layout, plan, arguments, offers)
-        report = done.report
-        assert report is not None
-        outputs |= report.outputs
-        if report.failures:
-            from orchestrator.cli.ending import tell_failures
-
-            return tell_failures(done, arguments, verb="build")
-        for verdict in verdicts:
-            if isinstance(verdict.error, MachineError):
-                raise verdict.error  # no answer, neither yes nor no
-        if any(not verdict.same for verdict in verdicts):
-            raise _not_the_same(verdicts)
-    _finish(arguments, graph, layout, outputs, report, time.monotonic() - began)
-    if report is None:
-        opened.remember(graph, plan.recorded)
-        plain = arguments.out is None and not (arguments.json or opened.own_sources)
-        _remember(opened, graph, layout, arguments.words if plain else None)
+    _finish(arguments, graph, layout, done, None, time.monotonic() - began)
+    plain = arguments.out is None and not (arguments.json or opened.own_sources)
+    _remember(opened, graph, layout, arguments.words if plain else None)
     return 0
 
 
@@ -142,70 +138,59 @@ def _work(
     opened: Opened,
     graph: Graph,
     layout: Layout,
-    plan: Plan,
+    done: Mapping[str, Digest],
     arguments: argparse.Namespace,
     offers: Offers | None,
 ) -> tuple[Run, tuple[Verdict, ...]]:
     from orchestrator.build.room import Room
     from orchestrator.store import sweep
 
-    if plan.fetch or arguments.keep_going:  # else the first step tells at once
-        from orchestrator.sandbox.probe import probe
-
-        probe()
     sweep(layout)
     with closing(Room(layout)) as room:
-        room.prepare()  # a sandbox comes up while all that follows is imported
-        return _carried_out(opened, graph, layout, plan, arguments, offers, room)
+        room.prepare()  # a sandbox comes up while all that follows is planned and imported
+        plan = opened.plan(graph, layout, offers, done=done, remember=False)
+        if plan.fetch or arguments.keep_going:  # else the first step tells at once
+            from orchestrator.sandbox.probe import probe
 
+            probe()
+        from orchestrator.build.past import estimate
+        from orchestrator.build.realise import Engine
+        from orchestrator.build.run_options import RunOptions
+        from orchestrator.cli.main import leave
+        from orchestrator.cli.recorded import recorded
+        from orchestrator.graph.remembered import after_run
 
-def _carried_out(
-    opened: Opened,
-    graph: Graph,
-    layout: Layout,
-    plan: Plan,
-    arguments: argparse.Namespace,
-    offers: Offers | None,
-    room: Room,
-) -> tuple[Run, tuple[Verdict, ...]]:
-    from orchestrator.build.past import estimate
-    from orchestrator.build.realise import Engine
-    from orchestrator.build.run_options import RunOptions
-    from orchestrator.cli.main import leave
-    from orchestrator.cli.recorded import recorded
-    from orchestrator.graph.remembered import after_run
+        jobs = min(arguments.jobs, arguments.cores)
+        forecast = estimate(plan, layout, jobs, cores=arguments.cores)
+        options = RunOptions(
+            jobs=jobs,
+            cores=arguments.cores,
+            keep_going=arguments.keep_going,
+            keep_failed=arguments.keep_failed,
+            urgency=forecast.urgency(),
+            after=forecast.after(),
+        )
+        verdicts: tuple[Verdict, ...] = ()
+        with recorded("build", arguments, plan, forecast, options, graph, layout) as run:
+            if opened.project.keep_free is not None:
+                from orchestrator.cli.floor import keep_floor
 
-    jobs = min(arguments.jobs, arguments.cores)
-    forecast = estimate(plan, layout, jobs, cores=arguments.cores)
-    options = RunOptions(
-        jobs=jobs,
-        cores=arguments.cores,
-        keep_going=arguments.keep_going,
-        keep_failed=arguments.keep_failed,
-        urgency=forecast.urgency(),
-        after=forecast.after(),
-    )
-    verdicts: tuple[Verdict, ...] = ()
-    with recorded("build", arguments, plan, forecast, options, graph, layout) as run:
-        if opened.project.keep_free is not None:
-            from orchestrator.cli.floor import keep_floor
-
-            keep_floor(opened.project, graph, layout)
-        fetch = opened.fetcher(layout, run.monitor)
-        known = opened.known(layout)
-        engine = Engine(
-            graph, layout, options=options, fetch=fetch, monitor=run.monitor, output=known.output,
-            recorded=plan.recorded, offers=offers, room=room,
-        )  # fmt: skip
-        report = run.report = engine.run(everything=arguments.rebuild, again=leave)
-        for name, (key, output) in report.recorded.items():
-            known.note(key, output)
-            known.note(engine.keys[name].hex, output)
-        known.save()
-        opened.remember(graph, after_run(graph, plan.recorded, report.recorded))
-        if arguments.rebuild and not report.failures:
-            verdicts = _rebuild(opened, graph, layout, report, options, run.monitor)
-    return run, verdicts
+                keep_floor(opened.project, graph, layout)
+            fetch = opened.fetcher(layout, run.monitor)
+            known = opened.known(layout)
+            engine = Engine(
+                graph, layout, options=options, fetch=fetch, monitor=run.monitor, output=known.output,
+                recorded=plan.recorded, offers=offers, room=room,
+            )  # fmt: skip
+            report = run.report = engine.run(everything=arguments.rebuild, again=leave)
+            for name, (key, output) in report.recorded.items():
+                known.note(key, output)
+                known.note(engine.keys[name].hex, output)
+            known.save()
+            opened.remember(graph, after_run(graph, plan.recorded, report.recorded))
+            if arguments.rebuild and not report.failures:
+                verdicts = _rebuild(opened, graph, layout, report, options, run.monitor)
+        return run, verdicts
 
 
 def _rebuild(
@@ -240,7 +225,7 @@ def _finish(
     arguments: argparse.Namespace,
     graph: Graph,
     layout: Layout,
-    outputs: dict[str, Digest],
+    outputs: Mapping[str, Digest],
     report: Report | None,
     seconds: float,
 ) -> None:

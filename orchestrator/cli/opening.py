@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.build.plan import Plan
     from orchestrator.build.substitute import Offers
     from orchestrator.cli.graph_memory import GraphMemory
+    from orchestrator.digest import Digest
     from orchestrator.digest.kept import Moment
     from orchestrator.events import Monitor
     from orchestrator.graph.derivation import Graph, Node, Source
@@ -123,12 +124,26 @@ class Opened:
             self._known[layout.root] = StoreKnown(layout=layout, outputs=remembered_outputs(layout, self.moment))
         return self._known[layout.root]
 
-    def plan(self, graph: Graph, layout: Layout, offers: Offers | None = None, *, remember: bool = True) -> Plan:
-        """What is left to do for the goals of `graph`, copying what `offers` has."""
+    def finished(self, graph: Graph, layout: Layout) -> dict[str, Digest]:
+        """The goals of `graph` for which nothing is to do, and their outputs."""
+        from orchestrator.build.plan import finished
+
+        return finished(graph, self.known(layout))
+
+    def plan(
+        self,
+        graph: Graph,
+        layout: Layout,
+        offers: Offers | None = None,
+        *,
+        done: Mapping[str, Digest] | None = None,
+        remember: bool = True,
+    ) -> Plan:
+        """What is left to do for the goals of `graph`, copying what `offers` has. `done`: as `make_plan` has it."""
         from orchestrator.build.plan import make_plan
 
         known = self.known(layout)
-        plan = make_plan(graph, known, offers=offers)
+        plan = make_plan(graph, known, offers=offers, done=done)
         known.save()
         self.recipes.save_index()
         if remember:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping
-from itertools import count, product
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from string import ascii_lowercase, ascii_uppercase, digits
 from typing import Any
 
 from orchestrator.errors import MachineError
 from orchestrator.sandbox.mounts import PLACES, mounts
+from orchestrator.sandbox.skeleton import skeleton
 from orchestrator.sandbox.spec import BUILD_GID, BUILD_UID, HOST_NAME, Spec
 
 _TAKEN = tuple(f"{place}/" for place in PLACES)
@@ -52,15 +51,17 @@ def order(
     *,
     bwrap: Path,
     place: Path,
-    lower_names: tuple[str, ...],
+    lowers: tuple[Path, ...],
     masks: tuple[str, ...],
     processes: int | None,
 ) -> dict[str, Any]:
-    """What the launcher is told, as values that marshal takes. `masks`: files of /proc to cover. `processes`: a limit
-    on them, where no cgroup can set one."""
+    """What the launcher is told, as values that marshal takes. `lowers` are merged below a skeleton. `masks`: files of
+    /proc to cover. `processes`: a limit on them, where no cgroup can set one."""
     return {
+        "skeleton": skeleton(spec.binds, own_users=spec.user is not None) if lowers else {},
+        "lowers": list(map(str, lowers)),
         "place": str(place),
-        "mounts": [list(one) for one in mounts(spec, place=place, lower_names=lower_names, masks=masks)],
+        "mounts": [list(one) for one in mounts(spec, place=place, masks=masks)],
         "cpus": list(spec.cpus or ()),
         "old_kernel_release": spec.old_kernel_release,
         "processes": processes,
@@ -82,10 +83,3 @@ def options(spec: Spec, *, place: Path) -> tuple[str, ...]:
         *(part for name, value in spec.environment for part in ("--setenv", name, value)),
         *("--chdir", spec.directory),
     )
-
-
-def short_names() -> Iterator[str]:
-    """Different names, the shortest first: all lower directories of a run are named in one option string."""
-    letters = digits + ascii_lowercase + ascii_uppercase
-    for length in count(1):
-        yield from map("".join, product(letters, repeat=length))

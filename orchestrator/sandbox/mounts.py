@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-# pathlib takes as long as all that is made here: every run waits for it
-# ruff: noqa: PTH102, PTH211
-import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from orchestrator.sandbox.spec import Spec
 
@@ -42,6 +39,7 @@ DEVICE_LINKS = {
     "stdout": "/proc/self/fd/1",
 }
 
+MEMORY = "memory"  # below a workplace: each launcher mounts there what it has for itself
 PLACES = ("/dev", "/proc", "/tmp")  # what lies below these is not for a bind
 
 _READ_ONLY, _NO_SUID, _NO_DEVICES, _NO_PROGRAMS = 1, 2, 4, 8  # MS_RDONLY and so on; MOUNT_ATTR_* are the same
@@ -49,7 +47,7 @@ _PLAIN = _NO_SUID | _NO_DEVICES
 
 
 class Mount(NamedTuple):
-    """One file system, or with the kind "bind" what is at `source`, seen at `target`."""
+    """One file system, or with the kind "bind" what is at `source`, seen at `target` with these flags more."""
 
     source: str
     target: str
@@ -58,20 +56,20 @@ class Mount(NamedTuple):
     options: str | None = None
 
 
-def mounts(spec: Spec, *, place: Path, lower_names: tuple[str, ...], masks: tuple[str, ...]) -> tuple[Mount, ...]:
-    """All of them in order, the root first. `place` is the workplace's; lower names are relative to its lower/."""
+def mounts(spec: Spec, *, place: Path, masks: tuple[str, ...]) -> tuple[Mount, ...]:
+    """All of them in order, the root first; what it is merged of is for the launcher to name. `place` is the
+    workplace's."""
     root = f"{place}/root"
     if spec.writable_root is not None:
         top = Mount(str(spec.writable_root), root, "bind", _PLAIN)
     else:
-        top = Mount("overlay", root, "overlay", _PLAIN | _READ_ONLY, f"lowerdir={':'.join(lower_names)}")
-    covers = ((f"{place}/{_STAND_INS.get(mask, 'empty')}", mask) for mask in masks)
+        top = Mount("overlay", root, "overlay", _PLAIN | _READ_ONLY)
+    common = f"{place}/{MEMORY}/fixed"
     return (
         top,
         Mount("proc", f"{root}/proc", "proc", _PLAIN | _NO_PROGRAMS | _READ_ONLY),
-        *(Mount(source, root + mask, "bind", _PLAIN | _READ_ONLY) for source, mask in covers),
-        Mount(f"{place}/dev", f"{root}/dev", "bind", _PLAIN | _READ_ONLY),
-        *(Mount(f"/dev/{name}", f"{root}/dev/{name}", "bind", _NO_SUID | _NO_PROGRAMS) for name in DEVICES),
+        *(Mount(f"{common}/{_STAND_INS.get(mask, 'empty')}", root + mask, "bind", 0) for mask in masks),
+        Mount(f"{common}/dev", f"{root}/dev", "bind", 0),
         Mount("devpts", f"{root}/dev/pts", "devpts", _NO_SUID | _NO_PROGRAMS, "newinstance,ptmxmode=0666,mode=620"),
         *(Mount("tmpfs", f"{root}{at}", "tmpfs", _PLAIN, "mode=1777") for at in ("/dev/shm", "/tmp")),
         *(
@@ -86,12 +84,16 @@ def mount_points(spec: Spec) -> tuple[str, ...]:
     return (*PLACES, *(bind.inside for bind in spec.binds))
 
 
-def write_devices(top: Path) -> None:
-    """Make at `top` what is seen as /dev: empty files for the host's devices to be bound to."""
-    os.mkdir(top)
-    for name in DEVICES:
-        os.close(os.open(f"{top}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
-    for name in DEVICE_FOLDERS:
-        os.mkdir(f"{top}/{name}")
-    for name, target in DEVICE_LINKS.items():
-        os.symlink(target, f"{top}/{name}")
+def shared() -> dict[str, Any]:
+    """What all runs mount alike: a tree, as launcher.make_tree takes it, which a launcher makes in memory for itself,
+    to be seen read-only and without programs of other users or devices; and where in it the host's devices are bound.
+    """
+    devices = [f"/dev/{name}" for name in DEVICES]
+    return {
+        "tree": {
+            "folders": ["", "/dev", *(f"/dev/{name}" for name in DEVICE_FOLDERS)],
+            "files": {"/boot_id": NO_BOOT_ID, "/release": OLD_RELEASE, "/empty": "", **dict.fromkeys(devices, "")},
+            "links": {f"/dev/{name}": target for name, target in DEVICE_LINKS.items()},
+        },
+        "devices": devices,
+    }

@@ -60,7 +60,7 @@ def run(
             spec,
             bwrap=work.bwrap,
             place=work.folder,
-            lower_names=work.lower_names(spec),
+            lowers=work.lowers(spec),
             masks=work.masks(spec),
             processes=_process_rlimit(spec, launcher.cage),
         )

@@ -1,4 +1,5 @@
 """The small tree on top of every merged root: mount points, and the few files of /etc that differ between machines.
+Its launcher makes it (launcher.make_tree).
 
 What stands here is seen by every build: a change raises SANDBOX_SCHEMA.
 """
@@ -6,10 +7,11 @@ What stands here is seen by every build: a change raises SANDBOX_SCHEMA.
 from __future__ import annotations
 
 # pathlib takes as long as all that is made here: every run waits for it
-# ruff: noqa: PTH102, PTH103, PTH114, PTH211
+# ruff: noqa: PTH103, PTH114
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from orchestrator.errors import MachineError
 from orchestrator.sandbox.spec import (
@@ -18,7 +20,6 @@ from orchestrator.sandbox.spec import (
     BUILD_UID,
     HOST_NAME,
     OUT_DIR,
-    SOURCE_DATE_EPOCH,
     Bind,
 )
 
@@ -52,8 +53,8 @@ FILES = {
 USERS = ("/etc/group", "/etc/nsswitch.conf", "/etc/passwd")
 
 
-def write_skeleton(top: Path, *, binds: tuple[Bind, ...], own_users: bool = False) -> None:
-    """Make the tree at `top`, with a mount point for each bind; every time in it is the build's fixed date.
+def skeleton(binds: tuple[Bind, ...], *, own_users: bool = False) -> dict[str, Any]:
+    """The tree, as launcher.make_tree takes it, with a mount point for each bind.
 
     With `own_users` the root's own users and groups are seen, not the build's.
     """
@@ -66,17 +67,7 @@ def write_skeleton(top: Path, *, binds: tuple[Bind, ...], own_users: bool = Fals
             files[bind.inside] = ""
     for inside in (*folders, *files, *LINKS):
         folders.update(_above(inside))
-    host = str(top)
-    for inside in sorted(folders):
-        os.mkdir(f"{host}{inside}")
-    for inside, text in files.items():
-        descriptor = os.open(f"{host}{inside}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        os.write(descriptor, text.encode())
-        os.close(descriptor)
-    for inside, target in LINKS.items():
-        os.symlink(target, f"{host}{inside}")
-    for inside in (*files, *LINKS, *sorted(folders, reverse=True)):
-        os.utime(f"{host}{inside}", (SOURCE_DATE_EPOCH, SOURCE_DATE_EPOCH), follow_symlinks=False)
+    return {"folders": sorted(folders), "files": dict(sorted(files.items())), "links": LINKS}
 
 
 def _above(inside: str) -> Iterator[str]:

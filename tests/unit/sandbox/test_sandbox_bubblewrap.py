@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import marshal
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from orchestrator.errors import MachineError
-from orchestrator.sandbox.bubblewrap import MAX_LOWERS, check, options, order, short_names
-from orchestrator.sandbox.mounts import BOOT_ID, write_devices
-from orchestrator.sandbox.mounts import DEVICES as DEVICE_NAMES
+from orchestrator.sandbox.bubblewrap import MAX_LOWERS, check, options, order
+from orchestrator.sandbox.launcher import short_names
+from orchestrator.sandbox.mounts import BOOT_ID, shared
+from orchestrator.sandbox.skeleton import skeleton
 from orchestrator.sandbox.spec import Bind, Spec
 
 SPEC = Spec(
@@ -40,9 +42,8 @@ def test_golden_options_of_root() -> None:
     assert "--uid 0 --gid 0 --hostname build --dev-bind /run/root / --clearenv" in " ".join(found)
 
 
-DEVICES = [
-    ["/run/dev", "/run/root/dev", "bind", 7, None],
-    *([f"/dev/{one}", f"/run/root/dev/{one}", "bind", 10, None] for one in DEVICE_NAMES),
+REST = [
+    ["/run/memory/fixed/dev", "/run/root/dev", "bind", 0, None],
     ["devpts", "/run/root/dev/pts", "devpts", 10, "newinstance,ptmxmode=0666,mode=620"],
     ["tmpfs", "/run/root/dev/shm", "tmpfs", 6, "mode=1777"],
     ["tmpfs", "/run/root/tmp", "tmpfs", 6, "mode=1777"],
@@ -51,18 +52,19 @@ DEVICES = [
 
 def test_golden_order() -> None:
     masks = ("/proc/cmdline", BOOT_ID)
-    names = ("0", "1", "2")
-    found = order(SPEC, bwrap=Path("/bin/bwrap"), place=Path("/run"), lower_names=names, masks=masks, processes=None)
+    found = order(SPEC, bwrap=Path("/bin/bwrap"), place=Path("/run"), lowers=SPEC.lowers, masks=masks, processes=None)
     assert found.pop("mounts") == [
-        ["overlay", "/run/root", "overlay", 7, "lowerdir=0:1:2"],
+        ["overlay", "/run/root", "overlay", 7, None],
         ["proc", "/run/root/proc", "proc", 15, None],
-        ["/run/empty", "/run/root/proc/cmdline", "bind", 7, None],
-        ["/run/boot_id", "/run/root/proc/sys/kernel/random/boot_id", "bind", 7, None],
-        *DEVICES,
+        ["/run/memory/fixed/empty", "/run/root/proc/cmdline", "bind", 0, None],
+        ["/run/memory/fixed/boot_id", "/run/root/proc/sys/kernel/random/boot_id", "bind", 0, None],
+        *REST,
         ["/stage/build", "/run/root/build", "bind", 6, None],
         ["/stage/stub.so", "/run/root/opt/stub.so", "bind", 7, None],
     ]
     assert found == {
+        "skeleton": skeleton(SPEC.binds),
+        "lowers": ["/store/a", "/store/b"],
         "place": "/run",
         "cpus": [],
         "old_kernel_release": False,
@@ -83,16 +85,35 @@ def test_an_order_with_all_there_is() -> None:
         old_kernel_release=True,
         directory="/",
     )
-    found = order(spec, bwrap=Path("/bin/bwrap"), place=Path("/run"), lower_names=(), masks=(), processes=9)
+    found = order(spec, bwrap=Path("/bin/bwrap"), place=Path("/run"), lowers=(), masks=(), processes=9)
+    assert (found["skeleton"], found["lowers"]) == ({}, [])
     assert found["mounts"][0] == ["/r", "/run/root", "bind", 6, None]
     assert (found["old_kernel_release"], found["processes"], found["cpus"]) == (True, 9, [0, 3])
 
 
-def test_devices(tmp_path: Path) -> None:
-    write_devices(tmp_path / "dev")
-    links = {path.name for path in (tmp_path / "dev").iterdir() if path.is_symlink()}
-    assert links == {"core", "fd", "ptmx", "stderr", "stdin", "stdout"}
-    assert {path.name for path in (tmp_path / "dev").iterdir()} == {*links, *DEVICE_NAMES, "pts", "shm"}
+def test_golden_shared() -> None:
+    found = shared()
+    assert marshal.loads(marshal.dumps(found)) == found
+    devices = [f"/dev/{one}" for one in ("full", "null", "random", "tty", "urandom", "zero")]
+    assert found.pop("devices") == devices
+    assert found.pop("tree") == {
+        "folders": ["", "/dev", "/dev/pts", "/dev/shm"],
+        "files": {
+            "/boot_id": "0100807f-0000-4000-8000-000000000000\n",
+            "/release": "2.6.40\n",
+            "/empty": "",
+            **dict.fromkeys(devices, ""),
+        },
+        "links": {
+            "/dev/core": "/proc/kcore",
+            "/dev/fd": "/proc/self/fd",
+            "/dev/ptmx": "pts/ptmx",
+            "/dev/stderr": "/proc/self/fd/2",
+            "/dev/stdin": "/proc/self/fd/0",
+            "/dev/stdout": "/proc/self/fd/1",
+        },
+    }
+    assert found == {}
 
 
 def test_short_names_are_different_and_fit() -> None:

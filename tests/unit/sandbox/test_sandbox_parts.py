@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import MachineError
+from orchestrator.sandbox import launcher
 from orchestrator.sandbox.cgroup import Hierarchy, hierarchies, make_cage
 from orchestrator.sandbox.diagnosis import check_limits, diagnose
 from orchestrator.sandbox.output import Output, readable
-from orchestrator.sandbox.skeleton import refuse_link_on_the_way, write_skeleton
+from orchestrator.sandbox.skeleton import refuse_link_on_the_way, skeleton
 from orchestrator.sandbox.spec import SOURCE_DATE_EPOCH, Bind, Limits
 
 
@@ -21,7 +22,7 @@ def test_skeleton(tmp_path: Path) -> None:
     lower.mkdir()
     file.touch()
     binds = (Bind(host=lower, inside="/opt/tree"), Bind(host=file, inside="/usr/lib/x.so"))
-    write_skeleton(top, binds=binds)
+    launcher.make_tree(str(top), skeleton(binds))
     found = sorted(str(path.relative_to(top)) for path in top.rglob("*"))
     assert found == [
         *("build", "dev", "etc", "etc/group", "etc/hostname", "etc/hosts", "etc/nsswitch.conf", "etc/passwd"),
