@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 
 from orchestrator.build.loop import Future, Loop
 
@@ -13,16 +13,16 @@ _LOOK = 0.1  # seconds between two looks whether the loop still runs
 class Gate:
     """Futures of the loop for which a thread waits."""
 
-    def __init__(self, loop: Loop, futures: Iterable[Future[bool]]) -> None:
-        waits = list(futures)
+    def __init__(self, loop: Loop, begins: Sequence[Callable[[], Future[bool]]], *, after: float) -> None:
+        """What `begins` make are begun when `after` seconds have passed."""
         self._loop = loop
-        self._left = len(waits)
+        self._left = len(begins)
         self._good = True
         self._open = threading.Event()
-        if not waits:
+        if not begins:
             self._open.set()
-        for one in waits:
-            one.then(self._ended)
+        for begin in begins:
+            loop.call_later(after, lambda begin=begin: begin().then(self._ended))  # type: ignore[misc]
 
     def _ended(self, future: Future[bool]) -> None:
         self._good = self._good and future.good()

@@ -37,12 +37,15 @@ class Outputs:
         self._planned = None
         self._found = {}
 
+    @property
+    def are_planned(self) -> bool:
+        """Whether the plan found what records tell, and nothing has moved since."""
+        return self._planned is not None
+
     def look_up(self, offer: Callable[[str, Mapping[str, Digest]], Digest | None]) -> None:
-        """Find all that records tell, unless the plan did. Where those of all inputs are known, the build key decides:
+        """Find all that records tell. Where those of all inputs are known, the build key decides:
         what was built with other bytes of the same derivation is no answer. `offer` says what can be copied of a node
         that no record tells of, given its inputs' digests."""
-        if self._planned is not None:
-            return
         texts: dict[str, str] = {}
         for node in self._graph.nodes:  # inputs come first
             inputs = {i: self._found[i] for i in node.build if i in self._found}

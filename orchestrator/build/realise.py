@@ -88,15 +88,9 @@ class Engine:
         self._stop = threading.Event()
         self._room = room or Room(layout)
         self._maker = Maker(
-            graph=graph,
-            keys=self.keys,
-            layout=layout,
-            monitor=monitor,
-            stop=self._stop,
-            keep_failed=options.keep_failed,
-            report=self.report,
-            room=self._room,
-        )
+            graph=graph, keys=self.keys, layout=layout, monitor=monitor, stop=self._stop,
+            keep_failed=options.keep_failed, report=self.report, room=self._room,
+        )  # fmt: skip
         self._copier: Copier | None = None
         if offers is not None:
             self._copier = offers.copier(layout, self._room, monitor, self.report, self._stop.is_set)
@@ -159,7 +153,8 @@ class Engine:
         self._tasks.clear()
         self._made.clear()
         self._finished.clear()
-        await self._thread(lambda: self._outputs.look_up(self._offered_output))
+        if not self._outputs.are_planned:
+            await self._thread(lambda: self._outputs.look_up(self._offered_output))
         self._unrecorded = self._outputs.unknown()
         self._awaited = {name for node in self._unrecorded for name in node.build}
         self._loop.call_later(_HOLD_AFTER, self._held)
@@ -311,7 +306,8 @@ class Engine:
     async def _made_of(self, node: Node, inputs: list[tuple[str, Digest]], files: Mapping[str, Path]) -> Digest | None:
         """The digest of what was built with these inputs; None if one of them was found damaged meanwhile."""
         step = f"build {node.name}"
-        whole = Gate(self._loop, [self.intact(name, digest) for name, digest in inputs if digest not in self._intact])
+        looks = [partial(self.intact, *one) for one in inputs if one[1] not in self._intact]
+        whole = Gate(self._loop, looks, after=_GIVE_WAY)  # what they are looked at for comes first
         async with self._turn(step, cores_use(node)) as share:
             self._refuse_when_halted()
             built, published = Event(self._loop), Future[Digest | None](self._loop)

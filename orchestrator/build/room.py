@@ -24,7 +24,8 @@ class Room:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of what the sandboxes share, which takes long to end
+        self._staging = threading.Lock()
         self._stack = ExitStack()
         self._sandboxes = ExitStack()
         self._top: Path | None = None
@@ -33,9 +34,10 @@ class Room:
         self._numbers = count()
 
     def _stage(self) -> Path:
-        if self._top is None:
-            self._top = self._stack.enter_context(staging(self._layout, "run"))
-        return self._top
+        with self._staging:
+            if self._top is None:
+                self._top = self._stack.enter_context(staging(self._layout, "run"))
+            return self._top
 
     @property
     def workplace(self) -> Workplace:
@@ -57,8 +59,7 @@ class Room:
     @contextmanager
     def directory(self, label: str) -> Iterator[Path]:
         """A new private directory in the store's stage, removed at exit with all that is in it. Raise MachineError."""
-        with self._lock:
-            path = self._stage() / f"{safe_name(label)}-{next(self._numbers)}"
+        path = self._stage() / f"{safe_name(label)}-{next(self._numbers)}"
         with disk("make a directory in", self._layout.stage):
             path.mkdir(mode=0o700)
         try:

@@ -240,9 +240,12 @@ def entry() -> None:
 def _entry() -> None:
     if answers.answer(sys.argv[1:]):
         os._exit(0)  # nothing is open, and there is nothing to clean up
-    import signal
+    from orchestrator import modules
 
     _open_streams()
+    modules.use()
+    import signal
+
     os.umask(0o022)  # modes end in builds and outputs: they may not depend on who runs it
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:  # ignored: nohup
@@ -258,6 +261,7 @@ def _entry() -> None:
         status = 141
     except OSError:  # such as a disk that has filled up since
         status = 4
+    modules.keep()
     if "threading" not in sys.modules or sys.modules["threading"].active_count() == 1:
         os._exit(status)  # to take hundreds of modules apart takes 5 ms
     sys.exit(status)

@@ -52,7 +52,7 @@ class Blake3:
         return Digest("blake3", self._hasher.hexdigest())
 
 
-def blake3_bytes(data: bytes) -> Digest:
+def blake3_bytes(data: bytes | memoryview) -> Digest:
     """BLAKE3-256 of bytes."""
     return Digest("blake3", blake3(data).hexdigest())
 

@@ -69,4 +69,4 @@ def _head(moment: Moment, context: str) -> bytes:
 
 
 def _seal(body: bytes | memoryview) -> bytes:
-    return blake3_bytes(bytes(body)).hex.encode()
+    return blake3_bytes(body).hex.encode()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 from orchestrator.digest.kept import Moment, read_kept, write_kept
 
@@ -21,6 +22,7 @@ YOUNG = 2_000_000_000  # nanoseconds: as coarse as times on any file system are
 _SPARE = 5_000  # facts that are kept though this process had no use for them
 _FEW = 64  # facts that are sooner found again than written
 
+_look = attrgetter("st_dev", "st_ino", "st_mode", "st_size", "st_mtime_ns", "st_ctime_ns")
 _Fact = tuple[tuple[tuple[str, tuple[int, ...]], ...], bytes]  # paths and their looks; what was made of them
 
 
@@ -48,20 +50,26 @@ class Looks:
     def unlike(self, names: Sequence[str], begins: Sequence[bytes | None]) -> list[int]:
         """The places in `names` of all but those of which something is known that begins as `begins` says there, and
         whose files look as they did: thousands of `get`, in one go."""
-        facts, top, lstat, found = self._facts, self._top, os.lstat, []
-        for place, (name, begin) in enumerate(zip(names, begins, strict=True)):
-            fact = facts.get(name)
-            if fact is not None and begin is not None and fact[1].startswith(begin):
-                try:
-                    for path, seen in fact[0]:
-                        now = lstat(top + path)
-                        if seen != (now.st_dev, now.st_ino, now.st_mode, now.st_size, now.st_mtime_ns, now.st_ctime_ns):
-                            break
-                    else:
-                        continue
-                except (OSError, ValueError):
-                    pass
-            found.append(place)
+        facts, found, stat_at = self._facts, [], os.stat
+        try:
+            top = os.open(self._top, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)  # the way there is long
+        except (OSError, ValueError):
+            return list(range(len(names)))
+        try:
+            for place, (name, begin) in enumerate(zip(names, begins, strict=True)):
+                fact = facts.get(name)
+                if fact is not None and begin is not None and fact[1].startswith(begin):
+                    try:
+                        for path, seen in fact[0]:
+                            if _look(stat_at(path, dir_fd=top, follow_symlinks=False)) != seen:
+                                break
+                        else:
+                            continue
+                    except (OSError, ValueError):
+                        pass
+                found.append(place)
+        finally:
+            os.close(top)
         left = set(found)
         self._asked.update(name for place, name in enumerate(names) if place not in left)
         return found
@@ -91,7 +99,7 @@ class Looks:
                 raise ValueError(path)
             if self._young is not None and max(now.st_mtime_ns, now.st_ctime_ns) >= self._young:
                 raise ValueError(path)
-            yield path, (now.st_dev, now.st_ino, now.st_mode, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
+            yield path, _look(now)
 
     def save(self) -> None:
         """Put what was added into the file, where that is possible; a few facts among many are left out."""

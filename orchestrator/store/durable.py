@@ -103,13 +103,23 @@ def _sync_file_system(root: Path) -> None:
 
 @cache
 def _syncfs() -> Callable[[int], int] | None:
-    import ctypes  # slow to import, and not needed to ask a question
+    import _ctypes  # the module ctypes has much more, and takes four times as long to import
 
-    return getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    class Number(_ctypes._SimpleCData):  # type: ignore[type-arg]
+        _type_ = "i"
+
+    class Function(_ctypes.CFuncPtr):
+        _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
+        _restype_ = Number
+
+    try:
+        return Function(_ctypes.dlsym(_ctypes.dlopen(None, 0), "syncfs"))  # type: ignore[arg-type]
+    except OSError:  # a C library without it
+        return None
 
 
 def _errno() -> int:
     """The error of the last call through ctypes in this thread."""
-    import ctypes
+    import _ctypes
 
-    return ctypes.get_errno()
+    return _ctypes.get_errno()

@@ -142,6 +142,7 @@ def test_the_walk_can_be_gone(workshop: Project, tmp_path: Path) -> None:
     orch.chmod(0o755)
     inside = environment(workshop.store)
     inside |= {"PATH": f"{orch.parent}:{inside['PATH']}", "COLUMNS": "80"}
+    inside["PYTHONUNBUFFERED"] = "1"  # as on a terminal, where both streams come in their order
     ran = []
     for language, text in walk():
         if language != "console":

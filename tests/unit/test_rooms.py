@@ -13,7 +13,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Lower never imports higher, siblings never import each other.
 LEVELS = [
-    {"errors", "frozen", "lazily"},
+    {"errors", "frozen", "lazily", "modules"},
     {"digest", "process"},
     {"events", "tree", "archive"},
     {"recipe"},

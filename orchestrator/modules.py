@@ -1,0 +1,159 @@
+"""The modules that commands import, in one file: to look for two hundred of them one by one takes 10 ms.
+
+The file lies where Python keeps compiled modules, and is believed as those are: of a module it is used only while the
+source has the time and size that it had. What is not in it, or no longer right, is imported as always, and when there
+is enough of that the file is written anew. It is a cache and never an error; commands that write it at once replace it
+whole.
+"""
+
+# Nothing is imported here that Python has not loaded by now
+# ruff: noqa: PTH105, PTH108, PTH116, PTH118, PTH120, PTH123, SIM105
+from __future__ import annotations
+
+import marshal
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType, ModuleType
+    from typing import Any
+
+_external: Any = sys.modules["_frozen_importlib_external"]
+_FORM = b"orch modules 1\n"
+_LENGTH = 8  # bytes of the index's length, little-endian
+_MANY = 16  # modules for which it is worth while to write the file anew
+
+_Entry = tuple[str, int, int, int, int]  # source; its mtime in nanoseconds, its size; where the code begins, its length
+
+
+class _Loader(_external.SourceFileLoader):  # type: ignore[misc]
+    """As Python's own, but that the code comes from the file."""
+
+    file: _File
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.file.code(fullname)
+
+
+class _File:
+    """A finder of modules, as sys.meta_path has them."""
+
+    def __init__(self, path: str) -> None:
+        """Raise OSError or ValueError if there is no such file, or not all of it."""
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        form = os.read(self.descriptor, len(_FORM) + _LENGTH)
+        length = int.from_bytes(form[len(_FORM) :], "little")
+        self._start = len(form) + length
+        self.index: dict[str, _Entry] = marshal.loads(os.read(self.descriptor, length))
+        whole = self._start + sum(entry[4] for entry in self.index.values())
+        if form[: len(_FORM)] != _FORM or os.fstat(self.descriptor).st_size != whole:
+            raise ValueError(path)
+
+    def data(self, name: str) -> bytes:
+        """The compiled module, as marshal has it."""
+        _, _, _, place, length = self.index[name]
+        return os.pread(self.descriptor, length, self._start + place)
+
+    def code(self, name: str) -> CodeType:
+        made: CodeType = marshal.loads(self.data(name))
+        return made
+
+    def find_spec(self, name: str, path: object = None, target: ModuleType | None = None) -> Any:
+        """The spec of a module that is in the file and still right; else None, and others are asked."""
+        entry = self.index.get(name)
+        if entry is None:
+            return None
+        source, time, size, _, _ = entry
+        try:
+            now = os.stat(source)
+        except OSError:
+            return None
+        if (now.st_mtime_ns, now.st_size) != (time, size):
+            return None
+        loader = _Loader(name, source)
+        loader.file = self
+        return _external.spec_from_file_location(name, source, loader=loader)
+
+
+def _place() -> str:
+    """The file of this Python and its path, beside this module's own compiled form."""
+    from _blake2 import blake2b
+
+    directory, own = os.path.split(_external.cache_from_source(__file__))  # its name tells whether -O is on
+    words = "\0".join((sys.version, own, *sys.path)).encode("utf-8", "surrogateescape")
+    return os.path.join(directory, f"modules-{blake2b(words, digest_size=8).hexdigest()}")
+
+
+def use() -> None:
+    """From now on, modules are looked for in the file before they are on the path."""
+    try:
+        sys.meta_path.insert(sys.meta_path.index(_external.PathFinder), _File(_place()))
+    except (OSError, ValueError, EOFError, TypeError, ImportError):
+        pass  # there is none
+    if sys.version_info < (3, 12):
+        _import_pathlib()
+
+
+def _import_pathlib() -> None:
+    """Import pathlib without urllib.parse and what that imports, 2 ms: for one function, which Python 3.12 imports when
+    it is called."""
+
+    def quote(data: bytes) -> str:
+        from urllib.parse import quote_from_bytes
+
+        return quote_from_bytes(data)
+
+    if "urllib.parse" not in sys.modules:
+        stand_in: Any = type(sys)("urllib.parse")
+        stand_in.quote_from_bytes = quote
+        sys.modules["urllib.parse"] = stand_in
+        try:
+            import pathlib  # noqa: F401
+        finally:
+            del sys.modules["urllib.parse"]
+
+
+def keep() -> None:
+    """Write the file anew, if many modules had to be looked for elsewhere."""
+    place = _place()
+    if sys.dont_write_bytecode or not os.access(os.path.dirname(place), os.W_OK):
+        return
+    file = next((finder for finder in sys.meta_path if isinstance(finder, _File)), None)
+    index = file.index if file is not None else {}
+    specs = [getattr(module, "__spec__", None) for module in list(sys.modules.values())]
+    plain = [spec for spec in specs if spec is not None and type(spec.loader) is _external.SourceFileLoader]
+    try:
+        looks = {spec.name: (spec, os.stat(spec.origin)) for spec in plain if spec.name in sys.modules}
+        new = [name for name, (spec, now) in looks.items() if index.get(name, ())[:3] != _look(spec.origin, now)]
+        if len(new) < _MANY:
+            return
+        found = {name: (*entry[:3], file.data(name)) for name, entry in index.items()} if file is not None else {}
+        for name in new:
+            spec, now = looks[name]
+            found[name] = *_look(spec.origin, now), marshal.dumps(spec.loader.get_code(name))
+        _write(place, found)
+    except (OSError, ValueError, ImportError):
+        return
+
+
+def _look(source: str, now: os.stat_result) -> tuple[str, int, int]:
+    return source, now.st_mtime_ns, now.st_size
+
+
+def _write(path: str, found: dict[str, tuple[str, int, int, bytes]]) -> None:
+    index: dict[str, _Entry] = {}
+    place = 0
+    for name, (source, time, size, code) in found.items():
+        index[name] = source, time, size, place, len(code)
+        place += len(code)
+    head = marshal.dumps(index)
+    new = f"{path}.{os.getpid()}"
+    try:
+        with open(new, "xb") as file:
+            file.write(_FORM + len(head).to_bytes(_LENGTH, "little") + head)
+            file.writelines(code for *_, code in found.values())
+        os.replace(new, path)
+    finally:
+        if os.path.lexists(new):
+            os.unlink(new)

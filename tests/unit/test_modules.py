@@ -1,0 +1,131 @@
+"""The modules that commands import, in one file: used while it is right, and never in the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "orchestrator"
+# Ends as `orch` does, but says by which loaders the modules came, and whether their source is found.
+SHOWN = """
+import json, os, sys
+sys.path[:0] = [sys.argv.pop(1)]
+def leave(status):
+    import inspect
+    modules = {n: type(m.__spec__.loader).__name__ for n, m in sys.modules.items() if getattr(m, "__spec__", None)}
+    found = "SUMMARY" in inspect.getsource(sys.modules["orchestrator.cli.list"])
+    print(json.dumps([status, modules, found]), file=sys.stderr, flush=True)
+    end(status)
+end, os._exit = os._exit, leave
+from orchestrator.cli.main import entry
+entry()
+"""
+
+
+class Copy:
+    """A copy of the package, and a project to ask about."""
+
+    def __init__(self, top: Path) -> None:
+        self.package = top / "code/orchestrator"
+        shutil.copytree(PACKAGE, self.package, ignore=shutil.ignore_patterns("__pycache__"))
+        module = self.package / "cli/list.py"
+        module.write_text(f"{module.read_text()}\nSUMMARY = 1\n")
+        self.project = top / "project"
+        self.project.mkdir()
+        (self.project / "orch.toml").write_text("")
+        (self.project / "recipes").mkdir()
+
+    def listed(self, **env: str) -> tuple[str, set[str], bool]:
+        """What `orch list` said, the modules that came out of the one file, and whether the source of one was found."""
+        done = subprocess.run(
+            [sys.executable, "-c", SHOWN, str(self.package.parent), "list"],
+            cwd=self.project,
+            env={"PATH": os.environ["PATH"], **env},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        *_, last = done.stderr.splitlines()
+        status, modules, found = json.loads(last)
+        assert status == 0, done.stderr
+        return done.stdout, {name for name, loader in modules.items() if loader == "_Loader"}, found
+
+    @property
+    def files(self) -> list[Path]:
+        return sorted((self.package / "__pycache__").glob("modules-*"))
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Copy:
+    return Copy(tmp_path)
+
+
+def test_the_second_command_has_its_modules_from_one_file(copy: Copy) -> None:
+    said, first, _ = copy.listed()
+    assert not first
+    assert len(copy.files) == 1
+    again, second, found = copy.listed()
+    assert again == said
+    assert {"orchestrator.cli.list", "orchestrator.recipe.load", "argparse", "tomllib"} <= second
+    assert found
+    (file,) = copy.files  # with what the search for sources imported
+    written = file.stat()
+    copy.listed()
+    assert [one.stat() for one in copy.files] == [written]
+
+
+@pytest.mark.parametrize("keep_time", [True, False])
+def test_a_module_that_was_edited_is_read_again(copy: Copy, keep_time: bool) -> None:
+    copy.listed()
+    module = copy.package / "cli/list.py"
+    before = module.stat()
+    module.write_text(f"{module.read_text()}\nprint('edited')\n")
+    if keep_time:
+        os.utime(module, ns=(before.st_atime_ns, before.st_mtime_ns))
+    said, used, _ = copy.listed()
+    assert said.startswith("edited\n")
+    assert "orchestrator.cli.list" not in used
+    assert "orchestrator.recipe.load" in used
+
+
+def test_an_edit_of_the_same_length(copy: Copy) -> None:
+    module = copy.package / "cli/list.py"
+    module.write_text(f"{module.read_text()}\nprint('one')\n")
+    assert copy.listed()[0].startswith("one\n")
+    later = module.stat().st_mtime_ns + 2_000_000_000  # Python's own file of it knows seconds only
+    module.write_text(module.read_text().replace("print('one')", "print('two')"))
+    os.utime(module, ns=(later, later))
+    said, used, _ = copy.listed()
+    assert said.startswith("two\n")
+    assert "orchestrator.cli.list" not in used
+
+
+@pytest.mark.parametrize("left", [0, 7, 20, 400, -1])
+def test_a_file_that_is_not_whole_is_not_used_and_made_again(copy: Copy, left: int) -> None:
+    said, *_ = copy.listed()
+    (file,) = copy.files
+    data = file.read_bytes()
+    file.write_bytes(data[:left])
+    again, used, _ = copy.listed()
+    assert again == said
+    assert not used
+    assert copy.listed()[1]
+
+
+def test_another_path_has_another_file(copy: Copy, tmp_path: Path) -> None:
+    copy.listed()
+    copy.listed(PYTHONPATH=str(tmp_path))
+    assert len(copy.files) == 2
+
+
+def test_nothing_is_written_where_python_may_not(copy: Copy) -> None:
+    said, *_ = copy.listed(PYTHONDONTWRITEBYTECODE="1")
+    assert copy.files == []
+    (copy.package / "__pycache__").write_text("in the way")
+    assert copy.listed()[0] == said
