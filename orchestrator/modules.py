@@ -16,6 +16,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import CodeType, ModuleType
     from typing import Any
 
@@ -92,26 +93,27 @@ def use() -> None:
     except (OSError, ValueError, EOFError, TypeError, ImportError):
         pass  # there is none
     if sys.version_info < (3, 12):
-        _import_pathlib()
+        import_without("pathlib", "urllib.parse", quote_from_bytes=_quote)
 
 
-def _import_pathlib() -> None:
-    """Import pathlib without urllib.parse and what that imports, 2 ms: for one function, which Python 3.12 imports when
-    it is called."""
+def _quote(data: bytes) -> str:
+    from urllib.parse import quote_from_bytes
 
-    def quote(data: bytes) -> str:
-        from urllib.parse import quote_from_bytes
+    return quote_from_bytes(data)
 
-        return quote_from_bytes(data)
 
-    if "urllib.parse" not in sys.modules:
-        stand_in: Any = type(sys)("urllib.parse")
-        stand_in.quote_from_bytes = quote
-        sys.modules["urllib.parse"] = stand_in
-        try:
-            import pathlib  # noqa: F401
-        finally:
-            del sys.modules["urllib.parse"]
+def import_without(name: str, unwanted: str, **stand_ins: Callable[..., str]) -> None:
+    """Import a module of the standard library, with `stand_ins` for what it takes of a module that is seldom wanted and
+    takes 2 ms to import. Whoever imports that one later gets it as it is."""
+    if name in sys.modules or unwanted in sys.modules:
+        return
+    stand_in = type(sys)(unwanted)
+    vars(stand_in).update(stand_ins)
+    sys.modules[unwanted] = stand_in
+    try:
+        __import__(name)
+    finally:
+        del sys.modules[unwanted]
 
 
 def keep() -> None:

@@ -31,6 +31,10 @@ from orchestrator.tree import Manifest, remove_tree, scan
 _LINKED_TOP = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 
 
+# What a build's stage has, if it was made ahead: the last is for publish_tree.
+FOLDERS = ("build", "build/.orch", "out", "out.object")
+
+
 @frozen
 class Variation:
     """How `--rebuild` makes a second build's surroundings differ from the first's."""
@@ -160,8 +164,8 @@ def build(
     """
     out = work.stage / "out"
     directory = work.stage / "build"
-    directory.mkdir(parents=True)
-    out.mkdir()
+    for one in (directory, out):
+        one.mkdir(exist_ok=True)
     if node.builder == "wheel":
         _install(node, files, work, out)
         return out, scan(out)
@@ -228,7 +232,7 @@ def _install(node: Node, files: Mapping[str, Path], work: Work, out: Path) -> No
 
 def _run(node: Node, inputs: Sequence[tuple[str, Digest]], work: Work, out: Path, directory: Path) -> Outcome:
     scripts = directory / ".orch"
-    scripts.mkdir()
+    scripts.mkdir(exist_ok=True)
     (scripts / "build.sh").write_text(build_script(node))
     is_base = node.builder == "debian-base"
     binds: tuple[Bind, ...] = (Bind(host=directory, inside=BUILD_DIR, writable=True),)

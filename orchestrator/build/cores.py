@@ -70,6 +70,11 @@ class Cores:
         """Whether somebody waits, and nobody who waits is as urgent as that."""
         return bool(self._waiting) and -self._waiting[0].urgency < urgency
 
+    @property
+    def one_runs(self) -> bool:
+        """Whether one step runs, and nobody waits."""
+        return self._running == 1 and not self._waiting
+
     def _end(self, share: Share) -> None:
         self._running -= 1
         self._free += share.cores

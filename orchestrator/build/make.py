@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from orchestrator.build.action import Work, build
+from orchestrator.build.action import FOLDERS, Work, build
 from orchestrator.build.check import check
 from orchestrator.build.cores import Share
 from orchestrator.build.room import Room
@@ -105,7 +105,7 @@ class Maker:
             log = new_log(self.layout, node.name, key)
             self.monitor(StepStarted(step=step, log=log))
             began = self.began[step] = time.monotonic()
-            with self.room.directory(node.name) as stage:
+            with self.room.directory(node.name, FOLDERS) as stage:
                 try:
                     tree, manifest = build(node, files, inputs, self._work(step, stage, log, share, intact))
                 except OrchError:

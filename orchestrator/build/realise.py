@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from orchestrator.build.action import FOLDERS
 from orchestrator.build.core_use import cores_use
 from orchestrator.build.cores import Cores, Share, Use
 from orchestrator.build.gate import Gate
@@ -329,6 +330,8 @@ class Engine:
             task = self._loop.task(self._step(step, node, make))
             task.then(end)
             self._records.append(task)
+            if node.name in self._awaited and self._cores.one_runs:  # there is time for what comes next
+                self._loop.call_later(_GIVE_WAY, lambda: self._loop.in_thread(partial(self._room.make_ahead, FOLDERS)))
             await built.wait()  # the next may start while this one's output is brought to the disk,
             if self._cores.next_is_less_urgent(self.options.after.get(step, 0.0)):
                 await gather(self._loop, [published], whole=True)  # unless the longest path leads on from here

@@ -32,6 +32,7 @@ class Room:
         self._workplace: Workplace | None = None
         self._prepared = False
         self._numbers = count()
+        self._ahead: dict[tuple[str, ...], list[Path]] = {}  # by what is in them
 
     def _stage(self) -> Path:
         with self._staging:
@@ -56,12 +57,27 @@ class Room:
             if not prepared:
                 workplace.prepare(limits())
 
-    @contextmanager
-    def directory(self, label: str) -> Iterator[Path]:
-        """A new private directory in the store's stage, removed at exit with all that is in it. Raise MachineError."""
+    def _new(self, label: str, folders: tuple[str, ...]) -> Path:
         path = self._stage() / f"{safe_name(label)}-{next(self._numbers)}"
         with disk("make a directory in", self._layout.stage):
             path.mkdir(mode=0o700)
+            for name in folders:
+                (path / name).mkdir()
+        return path
+
+    def make_ahead(self, folders: tuple[str, ...]) -> None:
+        """Make, while there is time, what the next to ask for a directory with these in it would have to wait for."""
+        with suppress(MachineError):  # it is told there
+            self._ahead.setdefault(folders, []).append(self._new("step", folders))
+
+    @contextmanager
+    def directory(self, label: str, folders: tuple[str, ...] = ()) -> Iterator[Path]:
+        """A new private directory in the store's stage, with empty ones in it, removed at exit with all that is in it.
+        Raise MachineError."""
+        try:
+            path = self._ahead[folders].pop()
+        except LookupError:
+            path = self._new(label, folders)
         try:
             yield path
         finally:
@@ -72,6 +88,9 @@ class Room:
         with self._lock:
             self._workplace, self._prepared = None, False
             self._sandboxes.close()
+        for made in self._ahead.values():
+            while made:
+                remove_tree(made.pop())
 
     def close(self) -> None:
         """Remove all of it. More than once is as good as once."""

@@ -100,6 +100,9 @@ def run(arguments: list[str]) -> int:
         from orchestrator.cli.complete import run as complete
 
         return complete(arguments)
+    from orchestrator.modules import import_without
+
+    import_without("argparse", "gettext", gettext=str, ngettext=lambda one, many, number: one if number == 1 else many)
     from orchestrator.cli.parser import Parser, close
     from orchestrator.lazily import imported
 

@@ -12,6 +12,7 @@ from orchestrator.errors import RecipeError
 
 _FORM = re.compile(r"(blake3|sha256):([0-9a-f]{64})")
 _MMAP_FROM = 1 << 20  # bytes; below this, reading is quicker than mapping
+_THREADS_FROM = 8 << 20  # bytes; below this, one thread is done before others have begun
 
 
 class Digest(NamedTuple):  # thousands are made for one question
@@ -61,7 +62,7 @@ def blake3_file(path: Path, size: int | None = None) -> Digest:
     """BLAKE3-256 of a regular file's content; `size` in bytes, if the caller has it already, saves a stat."""
     if size is None:
         size = path.stat().st_size
-    hasher = blake3(max_threads=blake3.AUTO) if size >= _MMAP_FROM else blake3()
+    hasher = blake3(max_threads=blake3.AUTO) if size >= _THREADS_FROM else blake3()
     if size >= _MMAP_FROM:
         hasher.update_mmap(path)
     else:

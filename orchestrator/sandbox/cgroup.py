@@ -39,6 +39,7 @@ class Cage:
     def __init__(self) -> None:
         self.folders: dict[Path, int] = {}  # directory -> version
         self.unenforced: tuple[str, ...] = ()
+        self.spent = False  # the kernel has killed for memory here: it tells no more of a later run
 
     @property
     def joins(self) -> tuple[Path, ...]:
@@ -50,8 +51,8 @@ class Cage:
             for line in _read(folder / _EVENTS[version]).splitlines():
                 name, _, count = line.partition(" ")
                 if name == "oom_kill" and int(count):
-                    return True
-        return False
+                    self.spent = True
+        return self.spent
 
     def remove(self) -> None:
         """Remove the groups; nothing runs in them any more."""
@@ -172,6 +173,7 @@ def _started(pid: int) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        with path.open("rb", buffering=0) as file:  # after every run
+            return file.readall().decode("utf-8", "replace")
     except OSError:
         return ""

@@ -76,7 +76,7 @@ class Workplace:
         well = False
         try:
             yield one
-            well = not one.cage.out_of_memory() and not one.relay.ended
+            well = not one.cage.spent and not one.relay.ended
         finally:
             if well:
                 with self._lock:

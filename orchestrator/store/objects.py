@@ -89,10 +89,11 @@ def publish_tree(layout: Layout, staged: Path, manifest: Manifest) -> Digest:
             remove_tree(staged)
             return digest
         quarantine_object(layout, digest, "; ".join(damage[:5]))
-    home = staged.with_name(f"{staged.name}.object-{digest.hex[:12]}")
+    home = staged.with_name(f"{staged.name}.object")  # it may be there, empty
     try:
         with disk("publish", layout.object(digest)):
-            home.mkdir(mode=0o755)
+            home.mkdir(exist_ok=True)
+            home.chmod(0o755)
             staged.chmod(0o755)  # a directory can be moved by those only who may write to it
             staged.rename(home / _TREE)
             tree.seal(home / _TREE, manifest)
