@@ -81,6 +81,8 @@ class Step:
 
 def short_reason(reason: str, goal: str) -> str:
     """A reason for a line of text: of many changes or names the first, and who has the others."""
+    if not reason:
+        return reason
     said, not_substituted, why_not = reason.partition(NOT_SUBSTITUTED)
     between = ", " if said.startswith(_BYTES) else "; "
     parts = said.split(between)

@@ -241,6 +241,7 @@ def entry() -> None:
 
 
 def _entry() -> None:
+    gc.set_threshold(50_000)  # what is imported at the start is no garbage: looking for some takes a tenth of the time
     if answers.answer(sys.argv[1:]):
         os._exit(0)  # nothing is open, and there is nothing to clean up
     from orchestrator import modules
@@ -253,7 +254,6 @@ def _entry() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:  # ignored: nohup
             signal.signal(number, _end)
-    gc.set_threshold(50_000)  # what is imported at the start is no garbage: looking for some takes a tenth of the time
     try:
         status = exit_status(sys.argv[1:])
         sys.stdout.flush()

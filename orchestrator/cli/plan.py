@@ -127,14 +127,18 @@ def show_plan(
     asked = image or next(iter(graph.goals), "GOAL")
     expected = forecast.steps()
     times = [rough_text(expected[step.name]) if step.name in expected else "" for step in plan.steps]
-    label_width = max((len(step.node.label) for step in plan.steps), default=0)
+    labels = [step.node.label for step in plan.steps]
+    label_width = max(map(len, labels), default=0)
     action_width = 10 if plan.count("substitute") or plan.count("substitute", maybe=True) else 7
     time_width = max(map(len, times), default=0)
     gap = "  " if time_width else ""
-    for step, took in zip(plan.steps, times, strict=True):
+    lines = []  # there may be thousands: one print for all
+    for step, label, took in zip(plan.steps, labels, times, strict=True):
         action = f"{step.action}?" if step.maybe else step.action
-        what = f"{action:<{action_width}} {step.node.label:<{label_width}}  {step.node.origin:<6}"
-        print(f"  {what}  {took:>{time_width}}{gap}{short_reason(step.reason, asked)}".rstrip())
+        what = f"{action:<{action_width}} {label:<{label_width}}  {step.node.origin:<6}"
+        lines.append(f"  {what}  {took:>{time_width}}{gap}{short_reason(step.reason, asked)}".rstrip())
+    if lines:
+        print("\n".join(lines))
     for goal, digest in plan.done:
         dirty = "  dirty" if graph[goal].origin == "dirty" else ""
         print(f"  done    {graph[goal].label}{dirty}  {digest}")
