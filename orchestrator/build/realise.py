@@ -126,8 +126,7 @@ class Engine:
         try:
             while await self._moved(names):
                 pass
-            with self._room.directory("records") as room:
-                write_goals(self.layout, self._finished, room, after=self._maker.take_reused())
+            write_goals(self.layout, self._finished, self._room.place, after=self._maker.take_reused())
             settle(self.layout.root)
             settled = not everything
             self.report.outputs.update((goal.goal, goal.output) for goal in self._finished)
@@ -330,7 +329,7 @@ class Engine:
             task = self._loop.task(self._step(step, node, make))
             task.then(end)
             self._records.append(task)
-            if node.name in self._awaited and self._cores.one_runs:  # there is time for what comes next
+            if self._made and node.name in self._awaited and self._cores.one_runs:  # there is time for what comes next
                 self._loop.call_later(_GIVE_WAY, lambda: self._loop.in_thread(partial(self._room.make_ahead, FOLDERS)))
             await built.wait()  # the next may start while this one's output is brought to the disk,
             if self._cores.next_is_less_urgent(self.options.after.get(step, 0.0)):

@@ -34,7 +34,9 @@ class Room:
         self._numbers = count()
         self._ahead: dict[tuple[str, ...], list[Path]] = {}  # by what is in them
 
-    def _stage(self) -> Path:
+    @property
+    def place(self) -> Path:
+        """The staging directory. Raise MachineError."""
         with self._staging:
             if self._top is None:
                 self._top = self._stack.enter_context(staging(self._layout, "run"))
@@ -45,7 +47,7 @@ class Room:
         """What the sandboxes of this run share. Raise MachineError."""
         with self._lock:
             if self._workplace is None:
-                self._workplace = self._sandboxes.enter_context(workplace(self._stage() / "sandbox"))
+                self._workplace = self._sandboxes.enter_context(workplace(self.place / "sandbox"))
             return self._workplace
 
     def prepare(self) -> None:
@@ -58,7 +60,7 @@ class Room:
                 workplace.prepare(limits())
 
     def _new(self, label: str, folders: tuple[str, ...]) -> Path:
-        path = self._stage() / f"{safe_name(label)}-{next(self._numbers)}"
+        path = self.place / f"{safe_name(label)}-{next(self._numbers)}"
         with disk("make a directory in", self._layout.stage):
             path.mkdir(mode=0o700)
             for name in folders:

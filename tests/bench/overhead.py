@@ -4,8 +4,9 @@
 
 Every node is one `echo` in a sandbox and reads what two others made; all but the leaves do, and the goal needs all of
 them. Each contender has the same root (bash and what it needs), two jobs, and a place of its own that nothing else
-writes to; they take turns. Times are whole processes. Three questions: all of it from nothing; one leaf edited, so that
-it and all above it, up to the goal, come out different; one leaf edited so that its output stays the same.
+writes to; they take turns. Times are whole processes; orch is the program installed beside this Python, as users have
+it. Three questions: all of it from nothing; one leaf edited, so that it and all above it, up to the goal, come out
+different; one leaf edited so that its output stays the same.
 
 orch makes the root first, which is not measured; its few .debs come from ORCH_TEST_STORE, else from where apt has them.
 ninja's bwrap has namespaces and read-only mounts alike, but no limits, no log, no hash and nothing synced: a bound.
@@ -30,9 +31,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests/integration")]
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests/integration"), str(REPOSITORY / "tests/bench")]
 
-from projects import BASE, ORCH, empty_project  # noqa: E402
+from noop import orch_program  # noqa: E402
+from projects import BASE, empty_project  # noqa: E402
 
 from orchestrator.digest import sha256_file  # noqa: E402
 
@@ -142,12 +144,13 @@ def orch(room: Path, size: int, base_store: Path) -> Contender:
 
     for number in range(size):
         recipe(number, Edit())
+    program = orch_program(None)
     return Contender(
         name="orch",
         root=root,
         size=size,
-        command=(*ORCH, "build", "r0", "--jobs", str(JOBS), "--cores", str(JOBS)),
-        env=environment(ORCH_STORE=str(store), PYTHONPATH=str(REPOSITORY)),
+        command=(*program, "build", "r0", "--jobs", str(JOBS), "--cores", str(JOBS)),
+        env=environment(ORCH_STORE=str(store), **({"PYTHONPATH": str(REPOSITORY)} if len(program) > 1 else {})),
         write=lambda edit: recipe(size - 1, edit),
         prepare=prepare,
         ran=re.compile(r"^built +(r\d+)", re.MULTILINE),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,12 @@ def test_a_module_imports_only_lower_rooms(path: Path) -> None:
         else:
             homes = HOMES.get(name.split(".")[0])
             assert homes is None or room in homes, f"{name} belongs to {homes}, not to {room}"
+
+
+def test_every_directory_of_tests_is_looked_into(pytestconfig: pytest.Config) -> None:
+    left_out = pytestconfig.getini("norecursedirs")
+    there = {parent.name for path in (ROOT / "tests").rglob("test_*.py") for parent in path.parents}
+    assert [name for name in there if any(fnmatch(name, pattern) for pattern in left_out)] == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -233,7 +234,7 @@ def test_a_thread_waits_at_a_gate(results: list[bool | Exception], good: bool) -
         return result
 
     async def story() -> bool:
-        gate = Gate(loop, [loop.task(one(result)) for result in results])
+        gate = Gate(loop, [partial(lambda result: loop.task(one(result)), result) for result in results], after=0.01)
         return await loop.in_thread(gate.wait)
 
     assert loop.run(story()) is good
@@ -244,7 +245,7 @@ def test_a_gate_lets_go_when_the_loop_ends() -> None:
     passed: list[bool] = []
 
     async def story() -> None:
-        gate = Gate(loop, [Future(loop)])
+        gate = Gate(loop, [partial(Future, loop)], after=0)
         loop.send(lambda: passed.append(gate.wait()))
 
     loop.run(story())
