@@ -31,10 +31,6 @@ from orchestrator.tree import Manifest, remove_tree, scan
 _LINKED_TOP = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 
 
-# What a build's stage has, if it was made ahead: the last is for publish_tree.
-FOLDERS = ("build", "build/.orch", "out", "out.object")
-
-
 @frozen
 class Variation:
     """How `--rebuild` makes a second build's surroundings differ from the first's."""

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from orchestrator.build.action import FOLDERS, Work, build
+from orchestrator.build.action import Work, build
 from orchestrator.build.check import check
 from orchestrator.build.cores import Share
-from orchestrator.build.room import Room
+from orchestrator.build.room import BUILD, Room
 from orchestrator.digest import Digest, key_of
 from orchestrator.errors import OrchError
 from orchestrator.events import Monitor, Notice, StepFinished, StepStarted, StepWaiting
@@ -105,7 +105,7 @@ class Maker:
             log = new_log(self.layout, node.name, key)
             self.monitor(StepStarted(step=step, log=log))
             began = self.began[step] = time.monotonic()
-            with self.room.directory(node.name, FOLDERS) as stage:
+            with self.room.directory(node.name, BUILD) as stage:
                 try:
                     tree, manifest = build(node, files, inputs, self._work(step, stage, log, share, intact))
                 except OrchError:

@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from orchestrator.build.action import FOLDERS
 from orchestrator.build.core_use import cores_use
 from orchestrator.build.cores import Cores, Share, Use
 from orchestrator.build.gate import Gate
@@ -23,7 +22,7 @@ from orchestrator.build.intact import Intact
 from orchestrator.build.loop import Event, Future, Loop, Task, gather, shield
 from orchestrator.build.make import Maker, Report, may_serve
 from orchestrator.build.outputs import Outputs, Recorded, finished_goal, recorded_output
-from orchestrator.build.room import Room
+from orchestrator.build.room import BUILD, Room
 from orchestrator.build.run_options import RunOptions
 from orchestrator.build.sources import Fetch, hold_sources, intact_source
 from orchestrator.digest import Digest, key_of
@@ -330,7 +329,7 @@ class Engine:
             task.then(end)
             self._records.append(task)
             if self._made and node.name in self._awaited and self._cores.one_runs:  # there is time for what comes next
-                self._loop.call_later(_GIVE_WAY, lambda: self._loop.in_thread(partial(self._room.make_ahead, FOLDERS)))
+                self._loop.call_later(_GIVE_WAY, lambda: self._loop.in_thread(partial(self._room.make_ahead, BUILD)))
             await built.wait()  # the next may start while this one's output is brought to the disk,
             if self._cores.next_is_less_urgent(self.options.after.get(step, 0.0)):
                 await gather(self._loop, [published], whole=True)  # unless the longest path leads on from here

@@ -18,6 +18,8 @@ from orchestrator.store import Layout, staging
 from orchestrator.store.layout import safe_name
 from orchestrator.tree import disk, remove_tree
 
+BUILD = ("build", "build/.orch", "out", "out.object")  # folders of a build's directory; the last is for publish_tree
+
 
 class Room:
     """Any thread may use it, until it is closed."""
@@ -33,6 +35,7 @@ class Room:
         self._prepared = False
         self._numbers = count()
         self._ahead: dict[tuple[str, ...], list[Path]] = {}  # by what is in them
+        self._beginning: threading.Thread | None = None
 
     @property
     def place(self) -> Path:
@@ -52,12 +55,22 @@ class Room:
 
     def prepare(self) -> None:
         """Begin what the first sandbox would have to wait for, once; what is wrong with this machine is told there."""
-        with suppress(MachineError):
+        with suppress(MachineError, OSError):
             workplace = self.workplace
             with self._lock:
                 prepared, self._prepared = self._prepared, True
             if not prepared:
                 workplace.prepare(limits())
+
+    def begin(self) -> None:
+        """Prepare, and make a build's directory ahead, in a thread beside what the caller does next."""
+
+        def work() -> None:
+            self.prepare()
+            self.make_ahead(BUILD)
+
+        self._beginning = threading.Thread(target=work, name="room", daemon=True)
+        self._beginning.start()
 
     def _new(self, label: str, folders: tuple[str, ...]) -> Path:
         path = self.place / f"{safe_name(label)}-{next(self._numbers)}"
@@ -69,7 +82,7 @@ class Room:
 
     def make_ahead(self, folders: tuple[str, ...]) -> None:
         """Make, while there is time, what the next to ask for a directory with these in it would have to wait for."""
-        with suppress(MachineError):  # it is told there
+        with suppress(MachineError, OSError):  # it is told there
             self._ahead.setdefault(folders, []).append(self._new("step", folders))
 
     @contextmanager
@@ -96,5 +109,7 @@ class Room:
 
     def close(self) -> None:
         """Remove all of it. More than once is as good as once."""
+        if self._beginning is not None:
+            self._beginning.join()
         self.end_sandboxes()
         self._stack.close()

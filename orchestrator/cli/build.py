@@ -147,7 +147,7 @@ def _work(
 
     sweep(layout)
     with closing(Room(layout)) as room:
-        room.prepare()  # a sandbox comes up while all that follows is planned and imported
+        room.begin()  # a sandbox comes up while all that follows is planned and imported
         plan = opened.plan(graph, layout, offers, done=done, remember=False)
         if plan.fetch or arguments.keep_going:  # else the first step tells at once
             from orchestrator.sandbox.probe import probe

@@ -60,11 +60,14 @@ def new_build_id(began: float) -> str:
 
 
 def write_build(layout: Layout, build: BuildRecord) -> None:
-    """Keep the record of a run; on the disk when this returns. Raise MachineError."""
+    """Keep the record of a run. Nothing follows from it, so it is not waited for: a machine that goes down within
+    seconds may lose it. Raise MachineError."""
     steps = [{name: getattr(step, name) for name in names(StepRecord)} for step in build.steps]
     document = {name: getattr(build, name) for name in names(BuildRecord)}
     options = [list(pair) for pair in build.options]
-    write_record(layout, layout.builds / f"{build.id}.json", {**document, "options": options, "steps": steps})
+    write_record(
+        layout, layout.builds / f"{build.id}.json", {**document, "options": options, "steps": steps}, durably=False
+    )
 
 
 def read_build(layout: Layout, build_id: str) -> BuildRecord | None:

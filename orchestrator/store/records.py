@@ -32,9 +32,14 @@ def record_bytes(document: Mapping[str, Any]) -> bytes:
     return line + _seal(line)
 
 
-def write_record(layout: Layout, path: Path, document: Mapping[str, Any]) -> None:
-    """Put `document` at `path`, replacing what is there; it is on the disk when this returns. Raise MachineError."""
-    replace_file(layout, path, record_bytes(document))
+def write_record(layout: Layout, path: Path, document: Mapping[str, Any], *, durably: bool = True) -> None:
+    """Put `document` at `path`, replacing what is there; it is on the disk when this returns, but for one that need not
+    be there `durably`: of that a machine that goes down may leave less than all, which is seen. Raise MachineError."""
+    if durably:
+        replace_file(layout, path, record_bytes(document))
+    else:
+        with staging(layout, "record") as room:
+            replace_files({path: record_bytes(document)}, room, sync=False)
 
 
 def replace_file(layout: Layout, path: Path, data: bytes) -> None:
@@ -44,17 +49,18 @@ def replace_file(layout: Layout, path: Path, data: bytes) -> None:
         settle(path.parent)
 
 
-def replace_files(files: Mapping[Path, bytes], room: Path) -> None:
+def replace_files(files: Mapping[Path, bytes], room: Path, *, sync: bool = True) -> None:
     """Put each of `files` at its path at once, in this order. `room` is a staging directory of the caller's.
 
     None is visible before all that was written so far, the names of objects too, is on the disk; the new names are
-    there for good after `settle`. Raise MachineError.
+    there for good after `settle`. Without `sync` nothing is waited for. Raise MachineError.
     """
     first = next(iter(files))
     with disk("write", first):
         for number, data in enumerate(files.values()):
             write_file(room / f"record-{number}", data, sync=False)
-        sync_all(room)
+        if sync:
+            sync_all(room)
         for number, path in enumerate(files):
             try:
                 (room / f"record-{number}").replace(path)
