@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         publish_tree,
         quarantine_object,
         read_manifest,
+        take_back_object,
         verify_object,
     )
     from orchestrator.store.realisations import (
@@ -136,6 +137,7 @@ __all__ = [
     "source_file",
     "staging",
     "sweep",
+    "take_back_object",
     "tree_source",
     "verify_blob",
     "verify_object",
@@ -177,7 +179,15 @@ _MODULES = {
     "layout": ("Layout", "open_store"),
     "locks": ("locked",),
     "logs": ("latest_log", "list_logs", "new_log"),
-    "objects": ("has_object", "object_tree", "publish_tree", "quarantine_object", "read_manifest", "verify_object"),
+    "objects": (
+        "has_object",
+        "object_tree",
+        "publish_tree",
+        "quarantine_object",
+        "read_manifest",
+        "take_back_object",
+        "verify_object",
+    ),
     "realisations": (
         "Realisation",
         "latest_realisation",

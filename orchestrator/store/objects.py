@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import threading
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,6 +122,14 @@ def _install(layout: Layout, home: Path, digest: Digest) -> None:
         put_aside(layout, target, "incomplete: its tree or its manifest is missing")
         home.rename(target)
     target.chmod(0o555)
+
+
+def take_back_object(layout: Layout, digest: Digest, room: Path) -> None:
+    """Move an object that the caller has published into `room`, a staging directory of his, to be removed with it."""
+    home = layout.object(digest)
+    with suppress(OSError):  # what has not moved is an object that no record leads to
+        home.chmod(0o755)
+        home.rename(room / f"{digest.hex[:12]}.taken-back")
 
 
 def verify_object(layout: Layout, digest: Digest) -> list[str]:

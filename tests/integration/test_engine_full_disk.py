@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,3 +136,35 @@ def test_a_source_that_does_not_fit_when_it_is_fetched(small: SmallDisk) -> None
     small.run(f"head -c 30M /dev/zero > '{small.project.store}/../in-the-way'")
     assert_said(small.orch("source", "fetch", "fetched"))
     goes_on(small, "fetched")
+
+
+FAILING = """
+import errno, os, sys
+from orchestrator.store import durable
+synced = durable._sync_file_system
+def fail(root):
+    synced(root)
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(root))
+durable._sync_file_system = fail
+from orchestrator.cli.main import entry
+entry()
+"""
+
+
+def test_a_disk_that_says_so_when_it_is_synced_keeps_no_object(project: Project) -> None:
+    """As some file systems do: what was written there may not have come to the disk."""
+    project.simple("app", 'mkdir -p "$OUT/opt/app"; date +%N > "$OUT/opt/app/now"')
+    before = sorted((project.store / "objects").iterdir())
+    failed = subprocess.run(
+        [sys.executable, "-c", FAILING, "build", "app"],
+        cwd=project.root,
+        env=environment(project.store),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (failed.returncode, "No space left on device" in failed.stderr) == (4, True), failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert sorted((project.store / "objects").iterdir()) == before
+    assert [list((project.store / name).iterdir()) for name in ("stage", "corrupt")] == [[], []]
+    assert outcomes(project.done("build", "app", "--json").document).built == {"app"}
