@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _external: Any = sys.modules["_frozen_importlib_external"]
 _FORM = b"orch modules 1\n"
 _LENGTH = 8  # bytes of the index's length, little-endian
+_PREFIX = "modules-"
+_FILES = 8  # for as many paths; the oldest go
 _MANY = 16  # modules for which it is worth while to write the file anew
 
 _Entry = tuple[str, int, int, int, int]  # source; its mtime in nanoseconds, its size; where the code begins, its length
@@ -83,7 +85,7 @@ def _place() -> str:
 
     directory, own = os.path.split(_external.cache_from_source(__file__))  # its name tells whether -O is on
     words = "\0".join((sys.version, own, *sys.path)).encode("utf-8", "surrogateescape")
-    return os.path.join(directory, f"modules-{blake2b(words, digest_size=8).hexdigest()}")
+    return os.path.join(directory, f"{_PREFIX}{blake2b(words, digest_size=8).hexdigest()}")
 
 
 def use() -> None:
@@ -143,6 +145,14 @@ def _look(source: str, now: os.stat_result) -> tuple[str, int, int]:
     return source, now.st_mtime_ns, now.st_size
 
 
+def _leave_newest(directory: str) -> None:
+    """Whoever has another path each time leaves a file each time."""
+    with os.scandir(directory) as entries:
+        files = [(entry.stat().st_mtime_ns, entry.path) for entry in entries if entry.name.startswith(_PREFIX)]
+    for _, path in sorted(files)[:-_FILES]:
+        os.unlink(path)
+
+
 def _write(path: str, found: dict[str, tuple[str, int, int, bytes]]) -> None:
     index: dict[str, _Entry] = {}
     place = 0
@@ -156,6 +166,7 @@ def _write(path: str, found: dict[str, tuple[str, int, int, bytes]]) -> None:
             file.write(_FORM + len(head).to_bytes(_LENGTH, "little") + head)
             file.writelines(code for *_, code in found.values())
         os.replace(new, path)
+        _leave_newest(os.path.dirname(path))
     finally:
         if os.path.lexists(new):
             os.unlink(new)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from orchestrator.build.loop import Future, Loop
 
@@ -22,7 +23,10 @@ class Gate:
         if not begins:
             self._open.set()
         for begin in begins:
-            loop.call_later(after, lambda begin=begin: begin().then(self._ended))  # type: ignore[misc]
+            loop.call_later(after, partial(self._begin, begin))
+
+    def _begin(self, begin: Callable[[], Future[bool]]) -> None:
+        begin().then(self._ended)
 
     def _ended(self, future: Future[bool]) -> None:
         self._good = self._good and future.good()

@@ -43,9 +43,9 @@ class Outputs:
         return self._planned is not None
 
     def look_up(self, offer: Callable[[str, Mapping[str, Digest]], Digest | None]) -> None:
-        """Find all that records tell. Where those of all inputs are known, the build key decides:
-        what was built with other bytes of the same derivation is no answer. `offer` says what can be copied of a node
-        that no record tells of, given its inputs' digests."""
+        """Find all that records tell. Where those of all inputs are known, the build key decides: what was built with
+        other bytes of the same derivation is no answer. `offer` says what can be copied of a node that no record tells
+        of, given its inputs' digests."""
         texts: dict[str, str] = {}
         for node in self._graph.nodes:  # inputs come first
             inputs = {i: self._found[i] for i in node.build if i in self._found}

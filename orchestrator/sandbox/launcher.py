@@ -82,9 +82,9 @@ def what_failed(error: BaseException) -> str:
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
-    names = [None if name is None else os.fsencode(name) for name in (source, target, kind)]
+    words = [None if word is None else os.fsencode(word) for word in (source, target, kind)]
     data = None if options is None else os.fsencode(options)
-    call(f"mount {kind or source} on {target}", libc.mount(*names, ctypes.c_ulong(flags), data))
+    call(f"mount {kind or source} on {target}", libc.mount(*words, ctypes.c_ulong(flags), data))
 
 
 def bind(source: str, target: str, flags: int) -> None:

@@ -122,6 +122,13 @@ def test_another_path_has_another_file(copy: Copy, tmp_path: Path) -> None:
     copy.listed()
     copy.listed(PYTHONPATH=str(tmp_path))
     assert len(copy.files) == 2
+    for number in range(12):
+        (copy.files[0].parent / f"modules-{number:016x}").touch()
+    last = copy.files[-1]
+    os.utime(last, (1, 1))
+    copy.listed(PYTHONPATH=f"{tmp_path}:{tmp_path}/more")
+    assert len(copy.files) == 8
+    assert last not in copy.files
 
 
 def test_nothing_is_written_where_python_may_not(copy: Copy) -> None:
