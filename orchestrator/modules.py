@@ -35,23 +35,38 @@ class _Loader(_external.SourceFileLoader):  # type: ignore[misc]
 
     file: _File
 
-    def get_code(self, fullname: str) -> CodeType:
-        return self.file.code(fullname)
+    def get_code(self, fullname: str) -> Any:
+        try:
+            return self.file.code(fullname)
+        except Exception:  # marshal raises many for what is damaged
+            self.file.forget()
+            return super().get_code(fullname)
 
 
 class _File:
     """A finder of modules, as sys.meta_path has them."""
 
     def __init__(self, path: str) -> None:
-        """Raise OSError or ValueError if there is no such file, or not all of it."""
-        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        """Raise an exception, whatever it is, if there is no such file, or not all of it."""
+        self._path = path
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         form = os.read(self.descriptor, len(_FORM) + _LENGTH)
         length = int.from_bytes(form[len(_FORM) :], "little")
+        size = os.fstat(self.descriptor).st_size
+        if form[: len(_FORM)] != _FORM or length > size:
+            raise ValueError(path)
         self._start = len(form) + length
         self.index: dict[str, _Entry] = marshal.loads(os.read(self.descriptor, length))
-        whole = self._start + sum(entry[4] for entry in self.index.values())
-        if form[: len(_FORM)] != _FORM or os.fstat(self.descriptor).st_size != whole:
+        if size != self._start + sum(entry[4] for entry in self.index.values()):
             raise ValueError(path)
+
+    def forget(self) -> None:
+        """It is damaged: nothing more comes of it, and it is made again."""
+        self.index = {}
+        try:
+            os.unlink(self._path)
+        except OSError:
+            return
 
     def data(self, name: str) -> bytes:
         """The compiled module, as marshal has it."""
@@ -88,12 +103,19 @@ def _place() -> str:
     return os.path.join(directory, f"{_PREFIX}{blake2b(words, digest_size=8).hexdigest()}")
 
 
+def _may() -> bool:
+    """Whether all that is on the path is ours, Python's or installed: elsewhere a file may come to stand before another
+    of its name."""
+    return "PYTHONPATH" not in os.environ and "" not in sys.path
+
+
 def use() -> None:
     """From now on, modules are looked for in the file before they are on the path."""
-    try:
-        sys.meta_path.insert(sys.meta_path.index(_external.PathFinder), _File(_place()))
-    except (OSError, ValueError, EOFError, TypeError, ImportError):
-        pass  # there is none
+    if _may():
+        try:
+            sys.meta_path.insert(sys.meta_path.index(_external.PathFinder), _File(_place()))
+        except Exception:  # there is none, or it is damaged: marshal raises many
+            pass
     if sys.version_info < (3, 12):
         import_without("pathlib", "urllib.parse", quote_from_bytes=_quote)
 
@@ -121,7 +143,7 @@ def import_without(name: str, unwanted: str, **stand_ins: Callable[..., str]) ->
 def keep() -> None:
     """Write the file anew, if many modules had to be looked for elsewhere."""
     place = _place()
-    if sys.dont_write_bytecode or not os.access(os.path.dirname(place), os.W_OK):
+    if not _may() or sys.dont_write_bytecode or not os.access(os.path.dirname(place), os.W_OK):
         return
     file = next((finder for finder in sys.meta_path if isinstance(finder, _File)), None)
     index = file.index if file is not None else {}
@@ -165,6 +187,8 @@ def _write(path: str, found: dict[str, tuple[str, int, int, bytes]]) -> None:
         with open(new, "xb") as file:
             file.write(_FORM + len(head).to_bytes(_LENGTH, "little") + head)
             file.writelines(code for *_, code in found.values())
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(new, path)
         _leave_newest(os.path.dirname(path))
     finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.build.jobserver import Tokens
@@ -190,6 +191,8 @@ def build(
             kept.parent.mkdir(exist_ok=True)
             remove_tree(kept)
             work.stage.rename(kept)
+            with suppress(OSError):
+                (kept / "out.object").rmdir()  # made ahead
             work.stage.mkdir()
         what, root = f"building {node.label}", work.layout.root
         may_keep = work.step.startswith("build ")

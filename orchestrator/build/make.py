@@ -17,7 +17,7 @@ from orchestrator.build.check import check
 from orchestrator.build.cores import Share
 from orchestrator.build.room import BUILD, Room
 from orchestrator.digest import Digest, key_of
-from orchestrator.errors import MachineError, OrchError
+from orchestrator.errors import OrchError
 from orchestrator.events import Monitor, Notice, StepFinished, StepStarted, StepWaiting
 from orchestrator.frozen import field, frozen
 from orchestrator.graph.derivation import Graph, Node
@@ -33,7 +33,6 @@ from orchestrator.store import (
     read_check,
     read_realisation,
     recent_realisations,
-    take_back_object,
     write_check,
     write_realisations,
 )
@@ -121,8 +120,7 @@ class Maker:
                     return
                 seconds = time.monotonic() - began
                 built()
-                before = has_object(self.layout, manifest.digest)
-                again = before and self._was(node, manifest.digest)
+                again = has_object(self.layout, manifest.digest) and self._was(node, manifest.digest)
                 output = publish_tree(self.layout, tree, manifest)
                 if found is not None and found.output != output:
                     changed = f"from before with the same inputs: {found.output}, now {output}"
@@ -130,12 +128,7 @@ class Maker:
                 self._finish(step, node, "built", seconds, "the same bytes as before" if again else "")
                 published(output)
                 made = self._record(node, "build", key, document, output, seconds, log, share)
-                try:
-                    write_realisations(self.layout, (made, self._alias(node, made)), stage)
-                except MachineError:
-                    if not before:  # perhaps not all of its bytes have come to the disk
-                        take_back_object(self.layout, output, stage)
-                    raise
+                write_realisations(self.layout, (made, self._alias(node, made)), stage)
                 self.report.recorded[node.name] = key.hex, output
 
     def reuse(self, node: Node, made: Realisation, why: str) -> None:

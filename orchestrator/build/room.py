@@ -20,6 +20,8 @@ from orchestrator.tree import disk, remove_tree
 
 BUILD = ("build", "build/.orch", "out", "out.object")  # folders of a build's directory; the last is for publish_tree
 
+_PATIENCE = 10.0  # seconds
+
 
 class Room:
     """Any thread may use it, until it is closed."""
@@ -35,7 +37,7 @@ class Room:
         self._prepared = False
         self._numbers = count()
         self._ahead: dict[tuple[str, ...], list[Path]] = {}  # by what is in them
-        self._beginning: threading.Thread | None = None
+        self._begun: threading.Event | None = None
 
     @property
     def place(self) -> Path:
@@ -65,12 +67,19 @@ class Room:
     def begin(self) -> None:
         """Prepare, and make a build's directory ahead, in a thread beside what the caller does next."""
 
-        def work() -> None:
-            self.prepare()
-            self.make_ahead(BUILD)
+        begun = self._begun = threading.Event()
 
-        self._beginning = threading.Thread(target=work, name="room", daemon=True)
-        self._beginning.start()
+        def work() -> None:
+            try:
+                self.prepare()
+                self.make_ahead(BUILD)
+            finally:
+                begun.set()
+
+        try:
+            threading.Thread(target=work, name="room", daemon=True).start()
+        except RuntimeError:  # no more threads: it is begun where it is needed
+            begun.set()
 
     def _new(self, label: str, folders: tuple[str, ...]) -> Path:
         path = self.place / f"{safe_name(label)}-{next(self._numbers)}"
@@ -109,7 +118,7 @@ class Room:
 
     def close(self) -> None:
         """Remove all of it. More than once is as good as once."""
-        if self._beginning is not None:
-            self._beginning.join()
+        if self._begun is not None:
+            self._begun.wait(_PATIENCE)  # a signal may have come before the thread was there
         self.end_sandboxes()
         self._stack.close()

@@ -264,7 +264,10 @@ def _entry() -> None:
         status = 141
     except OSError:  # such as a disk that has filled up since
         status = 4
-    modules.keep()
+    try:
+        modules.keep()
+    except KeyboardInterrupt:
+        os._exit(status)  # the work is done and said
     if "threading" not in sys.modules or sys.modules["threading"].active_count() == 1:
         os._exit(status)  # to take hundreds of modules apart takes 5 ms
     sys.exit(status)

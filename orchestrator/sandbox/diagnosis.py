@@ -12,6 +12,7 @@ from orchestrator.errors import MachineError
 
 _CLONE = "kernel/unprivileged_userns_clone"
 _COUNT = "user/max_user_namespaces"
+_NESTED = 3  # the launcher's, the run's, the command's
 _APPARMOR = "kernel/apparmor_restrict_unprivileged_userns"
 
 # The soft limits that the chain sets, so that a build sees the same ones everywhere; the caller's hard limits must
@@ -72,9 +73,10 @@ def diagnose(said: str, *, setting: Callable[[str], str | None] = read_setting) 
 
 
 def _namespaces(setting: Callable[[str], str | None]) -> tuple[str, str]:
-    if setting(_COUNT) == "0":
+    count = setting(_COUNT) or ""
+    if count.isdecimal() and int(count) < _NESTED:
         return (
-            "user.max_user_namespaces is 0: no user namespace can be made",
+            f"user.max_user_namespaces is {count}: a sandbox needs {_NESTED}, one below the other",
             "sysctl -w user.max_user_namespaces=10000",
         )
     if setting(_CLONE) == "0":

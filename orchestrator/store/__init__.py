@@ -49,7 +49,6 @@ if TYPE_CHECKING:
         publish_tree,
         quarantine_object,
         read_manifest,
-        take_back_object,
         verify_object,
     )
     from orchestrator.store.realisations import (
@@ -137,7 +136,6 @@ __all__ = [
     "source_file",
     "staging",
     "sweep",
-    "take_back_object",
     "tree_source",
     "verify_blob",
     "verify_object",
@@ -185,7 +183,6 @@ _MODULES = {
         "publish_tree",
         "quarantine_object",
         "read_manifest",
-        "take_back_object",
         "verify_object",
     ),
     "realisations": (

@@ -66,11 +66,10 @@ def write_goal(layout: Layout, goal: Goal) -> None:
 
 
 def write_goals(layout: Layout, goals: Iterable[Goal], room: Path, *, after: Iterable[Realisation] = ()) -> None:
-    """Record finished goals, and the results `after` which they come: of what was found, not built, so that those that
-    are remembered by name differ from each other in more than keys. `room` is a staging directory of the caller's.
+    """Record finished goals, and the results `after` which they come. `room` is a staging directory of the caller's.
     What they lead to is on the disk before they are visible; they are there for good after `settle`. Raise
     MachineError."""
-    files = realisation_files(layout, after, remembered=False)
+    files = realisation_files(layout, after)
     for goal in goals:
         if goal.document is not None:
             document = {"key": str(goal.key), "document": goal.document}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import threading
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from orchestrator import tree
 from orchestrator.digest import Digest, blake3_bytes
 from orchestrator.errors import MachineError
 from orchestrator.store.aside import put_aside
-from orchestrator.store.durable import write_file
+from orchestrator.store.durable import sync_all, write_file
 from orchestrator.store.held import hold
 from orchestrator.store.layout import Layout
 from orchestrator.tree import disk, remove_tree
@@ -81,8 +80,9 @@ def publish_tree(layout: Layout, staged: Path, manifest: Manifest) -> Digest:
 
     `staged` lies in a staging directory of the caller's and is the store's from now on: moved, or left to be removed
     with that directory if this fails half-way. An object that exists already stays as it is; one that turns out to be
-    damaged is put aside. It is visible as a whole or not at all; its bytes and its name are on the disk with the next
-    sync, without which no record becomes visible (records.replace_files). Raise MachineError; nothing is visible then.
+    damaged is put aside. All of it is on the disk before it is visible, since an older record may lead to it at once.
+    Its name is with the next sync, so that a record is written after one (records.replace_files). Raise MachineError;
+    nothing is visible then.
     """
     data, digest = manifest.to_bytes(), manifest.digest
     if has_object(layout, digest):
@@ -99,6 +99,7 @@ def publish_tree(layout: Layout, staged: Path, manifest: Manifest) -> Digest:
             staged.rename(home / _TREE)
             tree.seal(home / _TREE, manifest)
             write_file(home / _MANIFEST, data, mode=0o444, sync=False)
+            sync_all(home)
             _install(layout, home, digest)
     except BaseException:
         remove_tree(home)
@@ -122,14 +123,6 @@ def _install(layout: Layout, home: Path, digest: Digest) -> None:
         put_aside(layout, target, "incomplete: its tree or its manifest is missing")
         home.rename(target)
     target.chmod(0o555)
-
-
-def take_back_object(layout: Layout, digest: Digest, room: Path) -> None:
-    """Move an object that the caller has published into `room`, a staging directory of his, to be removed with it."""
-    home = layout.object(digest)
-    with suppress(OSError):  # what has not moved is an object that no record leads to
-        home.chmod(0o755)
-        home.rename(room / f"{digest.hex[:12]}.taken-back")
 
 
 def verify_object(layout: Layout, digest: Digest) -> list[str]:

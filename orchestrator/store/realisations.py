@@ -70,14 +70,12 @@ def write_realisations(layout: Layout, realisations: Iterable[Realisation], room
     replace_files(realisation_files(layout, realisations), room)
 
 
-def realisation_files(
-    layout: Layout, realisations: Iterable[Realisation], *, remembered: bool = True
-) -> dict[Path, bytes]:
-    """What `write_realisations` puts where. `remembered`: they are found by name from now on."""
+def realisation_files(layout: Layout, realisations: Iterable[Realisation]) -> dict[Path, bytes]:
+    """What `write_realisations` puts where."""
     files: dict[Path, bytes] = {}
     for one in realisations:
         files[layout.realisations / f"{one.key.hex}.json"] = record_bytes(_document(one))
-        if remembered and one.output is not None and one.kind == "derivation":
+        if one.output is not None and one.kind == "derivation":
             hint = _latest(layout, one.name)
             files[hint] = with_recent(hint, one.key.hex, RECENT)
     return files

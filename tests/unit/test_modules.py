@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import marshal
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -44,7 +47,7 @@ class Copy:
     def listed(self, **env: str) -> tuple[str, set[str], bool]:
         """What `orch list` said, the modules that came out of the one file, and whether the source of one was found."""
         done = subprocess.run(
-            [sys.executable, "-c", SHOWN, str(self.package.parent), "list"],
+            [sys.executable, "-P", "-c", SHOWN, str(self.package.parent), "list"],
             cwd=self.project,
             env={"PATH": os.environ["PATH"], **env},
             capture_output=True,
@@ -118,17 +121,55 @@ def test_a_file_that_is_not_whole_is_not_used_and_made_again(copy: Copy, left: i
     assert copy.listed()[1]
 
 
-def test_another_path_has_another_file(copy: Copy, tmp_path: Path) -> None:
+def damage(data: bytes) -> Iterator[bytes]:
+    """The file with as many bytes, but others."""
+    form = data.index(b"\n") + 1
+    yield data[: len(data) // 4] + bytes(len(data) - len(data) // 4)
+    yield data[:form] + b"\xff" * 8 + data[form + 8 :]
+    yield data[:form] + (1 << 42).to_bytes(8, "little") + data[form + 8 :]
+    yield data[: form + 8] + marshal.dumps([1, 2]) + data[form + 8 + len(marshal.dumps([1, 2])) :]
+    yield bytes(len(data))
+    noise = Random(1)
+    for _ in range(5):
+        place = noise.randrange(form + 8, len(data) - 5000)
+        yield data[:place] + noise.randbytes(5000) + data[place + 5000 :]
+
+
+def test_a_damaged_file_is_not_used_and_made_again(copy: Copy) -> None:
+    said, *_ = copy.listed()
+    (file,) = copy.files
+    for data in damage(file.read_bytes()):
+        file.write_bytes(data)
+        assert copy.listed()[0] == said
     copy.listed()
+    assert "orchestrator.recipe.load" in copy.listed()[1]
+
+
+def test_something_else_in_its_place(copy: Copy) -> None:
+    said, *_ = copy.listed()
+    (file,) = copy.files
+    file.unlink()
+    os.mkfifo(file)
+    assert copy.listed()[0] == said
+    assert copy.listed()[1]
+
+
+def test_a_path_of_ones_own_means_no_file(copy: Copy, tmp_path: Path) -> None:
+    """A module may come to stand there before another of its name."""
     copy.listed(PYTHONPATH=str(tmp_path))
-    assert len(copy.files) == 2
+    assert copy.files == []
+    copy.listed()
+    assert copy.listed(PYTHONPATH=str(tmp_path))[1] == set()
+
+
+def test_few_files_are_kept(copy: Copy) -> None:
+    (copy.package / "__pycache__").mkdir()
     for number in range(12):
-        (copy.files[0].parent / f"modules-{number:016x}").touch()
-    last = copy.files[-1]
-    os.utime(last, (1, 1))
-    copy.listed(PYTHONPATH=f"{tmp_path}:{tmp_path}/more")
+        file = copy.package / f"__pycache__/modules-{number:016x}"
+        file.touch()
+        os.utime(file, (number, number))
+    copy.listed()
     assert len(copy.files) == 8
-    assert last not in copy.files
 
 
 def test_nothing_is_written_where_python_may_not(copy: Copy) -> None:

@@ -24,10 +24,8 @@ from orchestrator.store import (
     read_check,
     read_goal,
     read_realisation,
-    staging,
     write_check,
     write_goal,
-    write_goals,
     write_realisation,
 )
 from orchestrator.store.records import read_record, write_record
@@ -87,17 +85,6 @@ def test_latest_is_the_newest_success(layout: Layout) -> None:
     assert latest_realisation(layout, "ucx") is None
     write_realisation(layout, RECORD)
     assert latest_realisation(layout, "ucx") == RECORD
-
-
-def test_what_was_found_and_not_built_is_recorded_and_not_remembered_by_name(layout: Layout) -> None:
-    """Else the last builds of a recipe would soon be cut-offs all alike."""
-    write_realisation(layout, RECORD)
-    found = replace(RECORD, key=blake3_bytes(b"other key, same bytes"))
-    with staging(layout, "test") as room:
-        write_goals(layout, [GOAL], room, after=[found])
-    assert read_realisation(layout, found.key) == found
-    assert latest_realisation(layout, "ucx") == RECORD
-    assert read_goal(layout, KEY) == GOAL
 
 
 Damage = Callable[[bytes], bytes]
