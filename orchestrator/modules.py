@@ -142,8 +142,10 @@ def import_without(name: str, unwanted: str, **stand_ins: Callable[..., str]) ->
 
 def keep() -> None:
     """Write the file anew, if many modules had to be looked for elsewhere."""
+    if not _may() or sys.dont_write_bytecode:
+        return
     place = _place()
-    if not _may() or sys.dont_write_bytecode or not os.access(os.path.dirname(place), os.W_OK):
+    if not os.access(os.path.dirname(place), os.W_OK):
         return
     file = next((finder for finder in sys.meta_path if isinstance(finder, _File)), None)
     index = file.index if file is not None else {}

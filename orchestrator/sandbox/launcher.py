@@ -49,6 +49,7 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4
 PR_SET_PDEATHSIG = 1
 UNAME26 = 0x20000
 SOURCE_DATE_EPOCH = 315532800  # as spec.py has it
+MEMORY = "memory"  # as mounts.py has it
 LIMITS = {  # soft limits; diagnosis.check_limits was asked
     resource.RLIMIT_NOFILE: 1024,
     resource.RLIMIT_STACK: 8192 << 10,
@@ -104,7 +105,7 @@ def add_flags(target: str, flags: int) -> None:
 
 def make_mounts(order: Order) -> None:
     """All that the command sees, at its place below the root to come."""
-    os.chdir(f"{order['place']}/memory/lower")  # the overlay's lower directories are named from there
+    os.chdir(f"{order['place']}/{MEMORY}/lower")  # the overlay's lower directories are named from there
     for source, target, kind, flags, options in order["mounts"]:
         if kind == "bind":
             bind(source, target, flags)
@@ -145,7 +146,7 @@ def share(shared: Shared) -> None:
     mount(None, "/", None, MS_REC | MS_PRIVATE)
     # A build started by the real root owns the host's device nodes and could chmod them.
     bind("/dev", "/dev", MS_RDONLY)
-    top = f"{shared['place']}/memory"
+    top = f"{shared['place']}/{MEMORY}"
     mount("tmpfs", top, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
     os.mkdir(f"{top}/lower")
     fixed = f"{top}/fixed"
@@ -194,7 +195,7 @@ def name_lowers(order: Order) -> None:
     for lower in lowers(order):
         if lower not in names:
             name = next(fresh)
-            os.symlink(lower, f"{order['place']}/memory/lower/{name}")
+            os.symlink(lower, f"{order['place']}/{MEMORY}/lower/{name}")
             names[lower] = name
 
 
@@ -250,10 +251,10 @@ def carry_out(server: socket.socket, fds: list[int], alive: tuple[int, int], fai
     """Do one order, unless what comes before all of them has failed; whether there may be another."""
     order_fd, *descriptors = fds
     try:
-        if failed is not None:
-            raise failed
         with os.fdopen(order_fd, "rb") as file:
             order = marshal.loads(file.read())
+        if failed is not None:
+            raise failed
         name_lowers(order)
         pid = start(order, descriptors, alive)
     except OSError as error:

@@ -177,14 +177,7 @@ _MODULES = {
     "layout": ("Layout", "open_store"),
     "locks": ("locked",),
     "logs": ("latest_log", "list_logs", "new_log"),
-    "objects": (
-        "has_object",
-        "object_tree",
-        "publish_tree",
-        "quarantine_object",
-        "read_manifest",
-        "verify_object",
-    ),
+    "objects": ("has_object", "object_tree", "publish_tree", "quarantine_object", "read_manifest", "verify_object"),
     "realisations": (
         "Realisation",
         "latest_realisation",

@@ -35,18 +35,15 @@ def record_bytes(document: Mapping[str, Any]) -> bytes:
 def write_record(layout: Layout, path: Path, document: Mapping[str, Any], *, durably: bool = True) -> None:
     """Put `document` at `path`, replacing what is there; it is on the disk when this returns, but for one that need not
     be there `durably`: of that a machine that goes down may leave less than all, which is seen. Raise MachineError."""
-    if durably:
-        replace_file(layout, path, record_bytes(document))
-    else:
-        with staging(layout, "record") as room:
-            replace_files({path: record_bytes(document)}, room, sync=False)
+    replace_file(layout, path, record_bytes(document), durably=durably)
 
 
-def replace_file(layout: Layout, path: Path, data: bytes) -> None:
-    """Put `data` at `path` at once, durably. Raise MachineError."""
+def replace_file(layout: Layout, path: Path, data: bytes, *, durably: bool = True) -> None:
+    """Put `data` at `path` at once, as `write_record` does. Raise MachineError."""
     with staging(layout, "record") as room:
-        replace_files({path: data}, room)
-        settle(path.parent)
+        replace_files({path: data}, room, sync=durably)
+        if durably:
+            settle(path.parent)
 
 
 def replace_files(files: Mapping[Path, bytes], room: Path, *, sync: bool = True) -> None:
