@@ -9,9 +9,30 @@ told that it is a dataclass; only then one is made. Forward references have to b
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeVar, dataclass_transform, overload
+from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform, overload
+
+if TYPE_CHECKING:
+    from typing import NamedTuple as NamedTuple
+else:
+
+    class _NamedTuples(type):
+        """The class of `NamedTuple`, which makes of each class below it a named tuple."""
+
+        def __new__(cls, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> Any:
+            fields = body.get("__annotations__", {})
+            defaults = [body[field] for field in fields if field in body]
+            made = namedtuple(name, fields, defaults=defaults, module=body["__module__"])
+            for key, value in body.items():
+                if key not in fields and key not in ("__module__", "__qualname__"):
+                    setattr(made, key, value)
+            made.__qualname__ = body["__qualname__"]
+            return made
+
+    # As typing's, which compiles the text of every annotation: 0.1 ms a class, and 0.8 for the first in a process.
+    NamedTuple = type.__new__(_NamedTuples, "NamedTuple", (), {})
 
 T = TypeVar("T")
 _MISSING: Any = object()

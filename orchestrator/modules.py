@@ -16,7 +16,6 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import CodeType, ModuleType
     from typing import Any
 
@@ -116,8 +115,13 @@ def use() -> None:
             sys.meta_path.insert(sys.meta_path.index(_external.PathFinder), _File(_place()))
         except Exception:  # there is none, or it is damaged: marshal raises many
             pass
+
+
+def import_usual() -> None:
+    """Import what every verb takes of the standard library, without what that imports in turn and seldom wants."""
     if sys.version_info < (3, 12):
-        import_without("pathlib", "urllib.parse", quote_from_bytes=_quote)
+        import_without("pathlib", {"urllib.parse": {"quote_from_bytes": _quote}})
+    import_without("argparse", {"gettext": {"gettext": str, "ngettext": _ngettext}})
 
 
 def _quote(data: bytes) -> str:
@@ -126,18 +130,26 @@ def _quote(data: bytes) -> str:
     return quote_from_bytes(data)
 
 
-def import_without(name: str, unwanted: str, **stand_ins: Callable[..., str]) -> None:
-    """Import a module of the standard library, with `stand_ins` for what it takes of a module that is seldom wanted and
-    takes 2 ms to import. Whoever imports that one later gets it as it is."""
-    if name in sys.modules or unwanted in sys.modules:
+def _ngettext(one: str, many: str, number: int) -> str:
+    return one if number == 1 else many
+
+
+def import_without(name: str, unwanted: dict[str, dict[str, Any]]) -> None:
+    """Import a module with stand-ins for `unwanted` ones, by name, which have of each what the module takes from it.
+    Whoever imports those later gets them as they are. Where it takes something else, it is not imported."""
+    if name in sys.modules:
         return
-    stand_in = type(sys)(unwanted)
-    vars(stand_in).update(stand_ins)
-    sys.modules[unwanted] = stand_in
+    placed = [one for one in unwanted if one not in sys.modules]
+    for one in placed:
+        sys.modules[one] = type(sys)(one)
+        vars(sys.modules[one]).update(unwanted[one])
     try:
         __import__(name)
+    except (ImportError, AttributeError):  # of another Python than it was tried with: who wants it imports it whole
+        pass
     finally:
-        del sys.modules[unwanted]
+        for one in placed:
+            del sys.modules[one]
 
 
 def keep() -> None:

@@ -10,11 +10,11 @@ import heapq
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from orchestrator.build.jobserver import Tokens
 from orchestrator.build.loop import Future, Loop
-from orchestrator.frozen import frozen
+from orchestrator.frozen import NamedTuple, frozen
 
 Use = Literal["one", "share", "tokens"]
 _LOOK = 0.05  # seconds between two looks at who has taken his tokens: of that the kernel does not tell

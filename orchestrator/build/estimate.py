@@ -38,7 +38,7 @@ class Estimate:
         tail: float = 0.0,
         accuracy: Callable[[], Accuracy | None] = lambda: None,
     ) -> None:
-        steps = [step for step in plan.steps if step.action != "reuse"]
+        steps = plan.steps
         names = {step.name for step in steps}
         self.accuracy = accuracy
         self._plan = plan

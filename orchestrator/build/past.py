@@ -23,13 +23,12 @@ _WORTH = 1 << 20  # bytes; a smaller fetch tells more of latency than of the rat
 
 def estimate(plan: Plan, layout: Layout, jobs: int, *, cores: int = 1, image: str | None = None) -> Estimate:
     """The estimate for a plan that is carried out by so many jobs and cores, for the named image if one is."""
-    work = [step for step in plan.steps if step.action != "reuse"]
-    if not work and image is None:
+    if not plan.steps and image is None:
         return Estimate(plan, {}, jobs)
     runs = cache(lambda: tuple(islice(store.recent_builds(layout), RUNS)))  # most plans ask for none
-    share = max(1, cores // max(1, min(jobs, sum(1 for step in work if step.action == "build"))))
+    share = max(1, cores // max(1, min(jobs, sum(1 for step in plan.steps if step.action == "build"))))
     seconds = {}
-    for step in work:
+    for step in plan.steps:
         took = _built(layout, step, share) if step.action == "build" else _checked(runs(), step)
         if took is not None:
             seconds[step.name] = took

@@ -52,7 +52,10 @@ class Recalls(Known, Protocol):
 
 @runtime_checkable
 class Tells(Known, Protocol):
-    """A `Known` that can be asked of many records in one go."""
+    """A `Known` that can be asked of many records or objects in one go."""
+
+    def absent(self, objects: Sequence[str]) -> list[int]:
+        """The places of those objects (hex) that are not in the store."""
 
     def untold(self, recorded: Sequence[tuple[str, str] | None]) -> list[int]:
         """The places of all but those (key, output; hex) of which a record surely tells that output for that key."""
@@ -61,7 +64,7 @@ class Tells(Known, Protocol):
 NOT_SUBSTITUTED = "; not substituted: "  # in a reason, before why a cache did not help
 _BYTES = "if the bytes change of "
 _SHOWN = 4  # changes or names of a reason in a line of text
-Action = Literal["reuse", "substitute", "build", "check"]
+Action = Literal["substitute", "build", "check"]
 
 
 @frozen
@@ -94,12 +97,14 @@ def short_reason(reason: str, goal: str) -> str:
 
 @frozen
 class Plan:
-    """Steps in an order that works; `fetch` is what the certain builds lack. `done` maps finished goals to outputs.
-    `recorded` says of nodes by which key (hex) a record was found, and which output that tells."""
+    """Steps in an order that works; `fetch` is what the certain builds lack. `done` maps finished goals to outputs,
+    `there` names what the steps and the other goals need and the store has. `recorded` says of nodes by which key (hex)
+    a record was found, and which output that tells."""
 
     steps: tuple[Step, ...]
     fetch: tuple[Source, ...]
     done: tuple[tuple[str, Digest], ...]
+    there: tuple[str, ...] = ()
     recorded: Mapping[str, tuple[str, Digest]] = field(default_factory=dict)
 
     def count(self, action: Action, *, maybe: bool = False) -> int:
@@ -122,6 +127,7 @@ class _Planner:
         self._offered: dict[str, Found] = {}
         self.keys = derivation_keys(graph)
         self.steps: dict[str, Step] = {}
+        self.there: dict[str, None] = {}
         self.recorded: dict[str, tuple[str, Digest]] = {}
         self._digests: dict[str, Digest | None] = {}
         self._texts: dict[str, str] = {}  # those that are not None
@@ -139,19 +145,23 @@ class _Planner:
         """Look up the outputs of all nodes. A node that is as it was when the graph was remembered, its inputs' outputs
         too, has the build key that it had."""
         past = self.graph.past
-        moved = set(past.fresh) if past is not None else set()
+        moved: set[int] = set()
         told: set[int] = set()
-        if past is not None and isinstance(self.known, Tells):
-            told = set(range(len(past.recorded))).difference(self.known.untold(past.recorded))
+        if past is not None:
+            moved.update(past.fresh)
+            if isinstance(self.known, Tells):
+                told = set(range(len(past.recorded))).difference(self.known.untold(past.recorded), past.fresh)
+        digests, recorded, texts = self._digests, self.recorded, self._texts
         for place, name in enumerate(self.graph.names):
             was = None
             if past is not None and place not in past.fresh and moved.isdisjoint(past.builds[place]):
                 was = past.recorded[place]
-            if was is not None and place in told:
-                self._digests[name] = there = Digest("blake3", was[1])
-                self.recorded[name] = was[0], there
-                self._texts[name] = f"blake3:{was[1]}"
-                continue
+                if was is not None and place in told:
+                    key, output = was
+                    digests[name] = there = Digest("blake3", output)
+                    recorded[name] = key, there
+                    texts[name] = f"blake3:{output}"
+                    continue
             found = self._find(name) if was is None else self._find_again(name, *was)
             self._digests[name] = found
             if found is None or (past is not None and (found.hex,) != (past.recorded[place] or ("",))[1:]):
@@ -181,6 +191,15 @@ class _Planner:
                 found = offer.entry.output
         return found
 
+    def look(self, names: Sequence[str]) -> None:
+        """Find out which outputs are in the store, all in one go if that can be."""
+        if not self._digests:
+            self._find_all()
+        found = {name: digest.hex for name in names if (digest := self._digests[name]) is not None}
+        if isinstance(self.known, Tells):
+            absent = set(self.known.absent(tuple(found.values())))
+            self.there.update((name, None) for place, name in enumerate(found) if place not in absent)
+
     def demand(self, name: str, *, maybe: bool = False) -> None:
         """Plan for the object of `name` to be in the store: what it is built with comes before it."""
         todo: list[_Demand | Step] = [(name, maybe)]
@@ -193,14 +212,14 @@ class _Planner:
 
     def _demanded(self, name: str, maybe: bool) -> list[_Demand | Step]:
         """What is left to do for the object of `name`, the first last."""
-        if name in self._demands and self._demands[name] <= maybe:
+        if name in self.there or (name in self._demands and self._demands[name] <= maybe):
             return []  # twice at most: perhaps, then for certain
         self._demands[name] = maybe
-        node = self.graph[name]
         digest = self.digest(name)
         if digest is not None and self.known.present(digest):
-            self.steps[f"object {name}"] = Step(action="reuse", node=node)
+            self.there[name] = None
             return []
+        node = self.graph[name]
         offer = self._offer(name, digest)
         if offer is not None:
             return [
@@ -317,8 +336,9 @@ def make_plan(
     for goal in graph.goals:
         if goal in done:
             continue
-        node = graph[goal]
-        for name in (*reversed(node.runtime), goal):
+        names = (*reversed(graph[goal].runtime), goal)
+        planner.look(names)
+        for name in names:
             planner.demand(name)
         for name in checks_of(graph, goal):
             planner.check(name, goal)
@@ -329,4 +349,10 @@ def make_plan(
     for step in steps:
         if step.action == "build" and not step.maybe:
             fetch.update({s.name: s for s in step.node.sources if not known.source(s)})
-    return Plan(steps=steps, fetch=tuple(fetch.values()), done=tuple(done.items()), recorded=planner.recorded)
+    return Plan(
+        steps=steps,
+        fetch=tuple(fetch.values()),
+        done=tuple(done.items()),
+        there=tuple(planner.there),
+        recorded=planner.recorded,
+    )

@@ -24,6 +24,7 @@ How one comes to be saved: remember.py.
 # ruff: noqa: PTH100, PTH109, PTH111, PTH113, PTH116, PTH118, PTH120, PTH123
 from __future__ import annotations
 
+import marshal
 import os
 import stat
 import sys
@@ -87,28 +88,20 @@ def find(words: Sequence[str]) -> bytes | None:
 def code() -> tuple[bytes, int]:
     """A digest of how orch's own files, this Python and the packages beside them look; the newest of their times."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    looks = [sys.version, sys.prefix, package]
-    newest = 0
+    looks: list[tuple[str, tuple[int, ...]]] = []
     todo = [package]
     while todo:
-        directory = todo.pop()
-        found = []
-        with os.scandir(directory) as entries:
+        with os.scandir(todo.pop()) as entries:
             for entry in entries:
                 if entry.name.endswith(".py"):
-                    facts = entry.stat()
-                    newest = max(newest, facts.st_mtime_ns, facts.st_ctime_ns)
-                    found.append(f"{entry.path} {look(facts)}")
+                    looks.append((entry.path, _look(entry.stat())))
                 elif entry.name != "__pycache__" and entry.is_dir():
                     todo.append(entry.path)
-        looks += sorted(found)
-        todo.sort()
-    for directory in sys.path:
-        if directory.endswith("-packages"):  # what pip installs and removes changes the directory
-            facts = os.stat(directory)
-            newest = max(newest, facts.st_mtime_ns, facts.st_ctime_ns)
-            looks.append(f"{directory} {look(facts)}")
-    return _digest(os.fsencode("\n".join(looks))), newest
+    # What pip installs and removes changes the directory.
+    looks += [(place, _look(os.stat(place))) for place in sys.path if place.endswith("-packages")]
+    looks.sort()
+    plain = marshal.dumps((sys.version, sys.prefix, package, looks), 2)  # later forms tell equal values apart
+    return _digest(plain), max(max(look[-2:]) for _, look in looks)
 
 
 def _hold(facts: Sequence[bytes]) -> bool:
@@ -134,6 +127,10 @@ def _hold(facts: Sequence[bytes]) -> bool:
         elif kind != b"none" or is_there(rest):
             return False
     return True
+
+
+def _look(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_dev, found.st_ino, found.st_mode, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def look(found: os.stat_result) -> str:

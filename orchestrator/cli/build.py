@@ -17,6 +17,7 @@ from orchestrator.cli.opening import (
     add_place_arguments,
     open_project,
     positive,
+    stay,
 )
 from orchestrator.cli.progress import add_log_format_argument
 from orchestrator.cli.substituting import add_substitute_argument, offers_of
@@ -77,6 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("-o takes one goal", why=f"{len(arguments.goals)} were given", hint="one command per link")
     opened = open_project(arguments)
     graph = opened.graph(arguments.goals, arguments.settings)
+    stay(opened, graph)
     layout = opened.store(create=not arguments.dry_run)
     if arguments.out is not None:
         from orchestrator.store import refuse_link

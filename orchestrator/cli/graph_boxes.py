@@ -93,13 +93,12 @@ def graph_picture(
 
     steps = {step.node.name: step for step in plan.steps if step.action != "check"}
     checks = {step.node.name: step for step in plan.steps if step.action == "check"}
-    work = {step.node.name for step in plan.steps if step.action != "reuse"}
     facts = _Facts(
         layout=layout,
         keys=derivation_keys(graph),
         steps=steps,
         checks=checks,
-        failed=_failed(layout) if work else {},
+        failed=_failed(layout) if plan.steps else {},
         sizes=sizes or {},
         ran=ran or {},
     )

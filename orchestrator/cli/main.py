@@ -100,9 +100,9 @@ def run(arguments: list[str]) -> int:
         from orchestrator.cli.complete import run as complete
 
         return complete(arguments)
-    from orchestrator.modules import import_without
+    from orchestrator.modules import import_usual
 
-    import_without("argparse", "gettext", gettext=str, ngettext=lambda one, many, number: one if number == 1 else many)
+    import_usual()
     from orchestrator.cli.parser import Parser, close
     from orchestrator.lazily import imported
 
@@ -248,11 +248,11 @@ def _entry() -> None:
 
     _open_streams()
     modules.use()
-    import signal
+    import _signal as signal  # type: ignore[import-not-found]  # the one above it first makes enumerations of it all
 
     os.umask(0o022)  # modes end in builds and outputs: they may not depend on who runs it
     for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # ignored: nohup
+        if signal.getsignal(number) == signal.SIG_DFL:  # ignored: nohup
             signal.signal(number, _end)
     try:
         status = exit_status(sys.argv[1:])

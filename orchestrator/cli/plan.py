@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.numbers import bytes_text, rough_text
-from orchestrator.cli.opening import DEFAULT_JOBS, add_goal_arguments, add_place_arguments, open_project
+from orchestrator.cli.opening import DEFAULT_JOBS, add_goal_arguments, add_place_arguments, open_project, stay
 from orchestrator.cli.substituting import add_substitute_argument, offers_of
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     plan = opened.plan(graph, layout, offers_of(opened, graph, layout, arguments))
     forecast = estimate(plan, layout, DEFAULT_JOBS, cores=len(os.sched_getaffinity(0)))
     show_plan(graph, plan, forecast, as_json=arguments.json, verb="plan")
+    stay(opened, graph, plan)
     return 0
 
 
@@ -61,7 +62,7 @@ def headline(plan: Plan, time_text: str = "") -> str:
         parts.append(f"perhaps {perhaps} {'more to check' if checks else 'to check'}")
     if parts and time_text:
         parts.append(time_text)
-    there = plan.count("reuse")
+    there = len(plan.there)
     said = [", ".join(parts), f"{there} there already" if there else ""]
     text = "; ".join(filter(None, said)) or "nothing to do"
     if away := [source for source in plan.fetch if not source.at_hand]:
@@ -70,6 +71,12 @@ def headline(plan: Plan, time_text: str = "") -> str:
         total = f"{bytes_text(sum(sizes))}{unknown}" if sizes else "size unknown"
         text += f"; {len(away)} to fetch, {total}"
     return text
+
+
+def _there_document(graph: Graph, name: str) -> dict[str, Any]:
+    version, origin, _ = graph.brief(name)
+    said = {"action": "reuse", "name": name, "version": version, "origin": origin, "maybe": False, "reason": ""}
+    return {**said, "copy_bytes": 0, "expected_seconds": None}
 
 
 def _step_document(step: Step, expected: float | None) -> dict[str, Any]:
@@ -91,7 +98,10 @@ def _document(graph: Graph, plan: Plan, forecast: Estimate, base: str | None) ->
     return {
         "goals": list(graph.goals),
         "done": {goal: str(digest) for goal, digest in plan.done},
-        "steps": [_step_document(step, expected.get(step.name)) for step in plan.steps],
+        "steps": [
+            *(_there_document(graph, name) for name in plan.there),
+            *(_step_document(step, expected.get(step.name)) for step in plan.steps),
+        ],
         "fetch": [
             *({"source": source.name, "bytes": source.size} for source in plan.fetch),
             *({"source": name, "bytes": None} for name in (base,) if name is not None),
@@ -127,15 +137,18 @@ def show_plan(
     asked = image or next(iter(graph.goals), "GOAL")
     expected = forecast.steps()
     times = [rough_text(expected[step.name]) if step.name in expected else "" for step in plan.steps]
-    labels = [step.node.label for step in plan.steps]
+    briefs = [(name, graph.brief(name)) for name in plan.there]
+    there = [(f"{name} {version}", origin) for name, (version, origin, _) in briefs]
+    labels = [*(step.node.label for step in plan.steps), *(label for label, _ in there)]
     label_width = max(map(len, labels), default=0)
     action_width = 10 if plan.count("substitute") or plan.count("substitute", maybe=True) else 7
     time_width = max(map(len, times), default=0)
     gap = "  " if time_width else ""
-    lines = []  # there may be thousands: one print for all
-    for step, label, took in zip(plan.steps, labels, times, strict=True):
+    # There may be thousands: one print for all.
+    lines = [f"  {'reuse':<{action_width}} {label:<{label_width}}  {origin}" for label, origin in there]
+    for step, took in zip(plan.steps, times, strict=True):
         action = f"{step.action}?" if step.maybe else step.action
-        what = f"{action:<{action_width}} {label:<{label_width}}  {step.node.origin:<6}"
+        what = f"{action:<{action_width}} {step.node.label:<{label_width}}  {step.node.origin:<6}"
         lines.append(f"  {what}  {took:>{time_width}}{gap}{short_reason(step.reason, asked)}".rstrip())
     if lines:
         print("\n".join(lines))

@@ -93,5 +93,5 @@ def _write(recorder: Recorder, ending: Ending, run: Run, shown: Monitor, plan: P
         shown(Notice(text=f"the record of this run was not kept: {error.what}"))
     if run.record is not None and ending != "done":
         seen = {step.step for step in run.record.steps}
-        certain = (step.name for step in plan.steps if step.action != "reuse" and not step.maybe)
+        certain = (step.name for step in plan.steps if not step.maybe)
         run.unreached = tuple(name for name in certain if name not in seen)

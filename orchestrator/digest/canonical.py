@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from json.encoder import encode_basestring
 from typing import Any
 
@@ -49,6 +50,12 @@ def canonical_json(document: Mapping[str, Any]) -> bytes:
 def canonical_text(text: str) -> str:
     """A string as it stands in a canonical document."""
     return encode_basestring(text)
+
+
+@cache
+def canonical_field(name: str) -> str:
+    """`"name":`, as it stands before a value in a canonical document."""
+    return f"{encode_basestring(name)}:"
 
 
 def key_of(document: Mapping[str, Any]) -> Digest:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 from blake3 import blake3
 
 from orchestrator.errors import RecipeError
+from orchestrator.frozen import NamedTuple
 
 _FORM = re.compile(r"(blake3|sha256):([0-9a-f]{64})")
 _MMAP_FROM = 1 << 20  # bytes; below this, reading is quicker than mapping

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 
 from orchestrator.digest import Digest
 from orchestrator.fetch.substituter import Substituter, Unusable
+from orchestrator.frozen import NamedTuple
 from orchestrator.store.entries import CacheEntry, CheckEntry
 
 

@@ -8,10 +8,9 @@ is not chosen by order alone while another is there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 from orchestrator.errors import RecipeError
-from orchestrator.frozen import frozen
+from orchestrator.frozen import NamedTuple, frozen
 from orchestrator.graph.options import ORIGIN, VERSION, Settings
 from orchestrator.recipe.model import Parts, Recipe, Version
 from orchestrator.recipe.parse import suggestion

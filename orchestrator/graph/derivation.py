@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import marshal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, overload
 
 from orchestrator.digest import Digest
 from orchestrator.digest.packed import Packer
-from orchestrator.frozen import field, frozen
+from orchestrator.frozen import NamedTuple, field, frozen
 from orchestrator.recipe.model import LocalFile, Setuid
 
 __all__ = ["Check", "Graph", "LocalFile", "Node", "Origin", "Setuid", "Source"]
@@ -75,14 +75,29 @@ class Node:
         return f"{self.name} {self.version}"
 
 
+class Brief(NamedTuple):
+    """What is asked of every node of a large graph, so that most of them need not be looked into."""
+
+    version: str
+    origin: Origin
+    bare: bool  # it has no check, and no environment or loader directories for what runs with it
+
+
+def brief(node: Node) -> Brief:
+    """The brief of `node`."""
+    return Brief(node.version, node.origin, not (node.check or node.environment or node.ldconf))
+
+
 PACKER = Packer(Node, Source, Check, LocalFile, Setuid)
 
 
 class Nodes(Sequence[Node]):
     """Nodes in an order. Some are kept in the bytes in which they were remembered until they are asked for."""
 
-    def __init__(self, names: tuple[str, ...], nodes: Sequence[Node | bytes]) -> None:
+    def __init__(self, names: tuple[str, ...], nodes: Sequence[Node | bytes], briefs: Sequence[Any] = ()) -> None:
+        """`briefs`: of each node, needed where one is bytes; of the others they are made anew."""
         self.names = names
+        self._briefs = briefs
         self._kept = [node if isinstance(node, bytes) else None for node in nodes]
         self._nodes = [None if isinstance(node, bytes) else node for node in nodes]
 
@@ -101,6 +116,16 @@ class Nodes(Sequence[Node]):
             node = self._nodes[place] = PACKER.unpack(marshal.loads(self._kept[place] or b""))
         assert node is not None
         return node
+
+    def brief(self, place: int) -> Brief:
+        """The brief of the node at `place`."""
+        node = self._nodes[place]
+        return brief(node) if node is not None else Brief(*self._briefs[place])
+
+    def bare(self, place: int) -> bool:
+        """Whether the node at `place` is bare."""
+        node = self._nodes[place]
+        return brief(node).bare if node is not None else self._briefs[place][2]
 
     def packed(self) -> list[bytes]:
         """All of them, as they are remembered."""
@@ -142,6 +167,18 @@ class Graph:
 
     def __contains__(self, name: object) -> bool:
         return name in self._places
+
+    def brief(self, name: str) -> Brief:
+        """The brief of the node `name`."""
+        place = self._places[name]
+        return self.nodes.brief(place) if isinstance(self.nodes, Nodes) else brief(self.nodes[place])
+
+    def not_bare(self, names: Iterable[str]) -> dict[str, Node]:
+        """Those of the nodes `names` that are not bare."""
+        nodes, places = self.nodes, self._places
+        if isinstance(nodes, Nodes):
+            return {name: nodes[place] for name in names if not nodes.bare(place := places[name])}
+        return {name: node for name in names if not brief(node := nodes[places[name]]).bare}
 
     def place(self, name: str) -> int:
         """Where in the order the node `name` is."""

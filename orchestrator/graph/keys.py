@@ -9,10 +9,9 @@ read; runtime inputs, the runtime environment and loader paths; checks and their
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
-from orchestrator.digest import Digest, blake3_bytes, canonical_json, canonical_text
+from orchestrator.digest import Digest, blake3_bytes, canonical_field, canonical_json
 from orchestrator.graph.closure import check_mounts, closure_key
 from orchestrator.graph.derivation import Graph, LocalFile, Node, Source
 from orchestrator.graph.explain import explain
@@ -92,18 +91,12 @@ class KeyForm:
         assert mark
         self._before += b',"inputs":{'
         self._after = b"}" + self._after
-        self._inputs = [(name, _opening(name)) for name in sorted(node.build)]
+        self._inputs = [(name, canonical_field(name)) for name in sorted(node.build)]
 
     def key(self, inputs: Mapping[str, str]) -> Digest:
         """The key with these inputs, each a digest as text; there may be more of them than the node has."""
-        mine = ",".join([f'{opening}{inputs[name]}"' for name, opening in self._inputs])
+        mine = ",".join([f'{field}"{inputs[name]}"' for name, field in self._inputs])
         return blake3_bytes(self._before + mine.encode() + self._after)
-
-
-@cache
-def _opening(name: str) -> str:
-    """`"name":"`, as a canonical document has it before a digest."""
-    return f'{canonical_text(name)}:"'
 
 
 def key_form(graph: Graph, name: str) -> KeyForm:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
+from orchestrator.frozen import NamedTuple
 from orchestrator.graph.choose import Choice
 from orchestrator.graph.derivation import Check, LocalFile, Node, Source
 from orchestrator.recipe.model import SourceEntry

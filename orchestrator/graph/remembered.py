@@ -8,10 +8,11 @@ is made anew, and the keys of what is above it. Any other change, and the graph 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from orchestrator.digest import Digest
 from orchestrator.errors import RecipeError
+from orchestrator.frozen import NamedTuple
 from orchestrator.graph.choose import Chooser
 from orchestrator.graph.derivation import Graph, Node, Nodes, Past
 from orchestrator.graph.keys import key_form
@@ -39,6 +40,7 @@ class Kept(NamedTuple):
     required: tuple[str, ...]  # recipes that must be there, in the graph or not
     builds: tuple[tuple[int, ...], ...]  # Node.build
     nodes: tuple[bytes, ...]  # packed
+    briefs: tuple[tuple[Any, ...], ...]  # Nodes.brief
     keys: tuple[str, ...]  # derivation keys, hex
     recorded: tuple[tuple[str, str] | None, ...]  # Past.recorded
 
@@ -55,6 +57,7 @@ def keep(graph: Graph, recipes: Printed, recorded: Mapping[str, tuple[str, Diges
         required=graph.past.required if graph.past is not None else tuple(_required(graph, recipes)),
         builds=builds or tuple(tuple(map(graph.place, node.build)) for node in graph.nodes),
         nodes=tuple(nodes.packed()),
+        briefs=tuple(tuple(nodes.brief(place)) for place in range(len(nodes))),
         keys=tuple(graph.known_keys[name].hex for name in graph.names),
         recorded=tuple(
             (found[0], found[1].hex) if (found := recorded.get(name)) is not None else None for name in graph.names
@@ -116,7 +119,7 @@ def recall(
     except (KeyError, RecipeError):  # one is gone or wrong: whoever resolves says so
         return None
     past = Past(builds=was.builds, recorded=was.recorded, required=was.required, fresh=frozenset(fresh))
-    graph = Graph(goals=goals, nodes=Nodes(was.names, nodes), options=chooser.settings.values, past=past)
+    graph = Graph(goals=goals, nodes=Nodes(was.names, nodes, was.briefs), options=chooser.settings.values, past=past)
     graph.known_keys.update(_keys(graph, was, fresh))
     return graph
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 from orchestrator.errors import RecipeError
+from orchestrator.frozen import NamedTuple
 from orchestrator.graph.choose import Brought, Choice, Chooser, Input
 from orchestrator.recipe.model import Recipe
 from orchestrator.recipe.parse import suggestion

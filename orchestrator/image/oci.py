@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import RecipeError
-from orchestrator.frozen import field, frozen
+from orchestrator.frozen import NamedTuple, field, frozen
 from orchestrator.image.model import Layer
 
 CONFIG = "application/vnd.oci.image.config.v1+json"

@@ -11,10 +11,11 @@ import errno
 import os
 import tarfile
 from collections.abc import Iterator
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from orchestrator.digest import Blake3, Digest, blake3_bytes
 from orchestrator.errors import MachineError
+from orchestrator.frozen import NamedTuple
 from orchestrator.image.model import LayerPlan
 from orchestrator.store import Layout, object_tree, quarantine_object, read_manifest
 from orchestrator.tree import Entry, machine_error

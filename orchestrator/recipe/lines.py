@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import tomllib
 from typing import Any
+
+from orchestrator.recipe import toml
 
 FieldPath = tuple[str | int, ...]
 
@@ -12,8 +13,8 @@ def _statement(lines: list[str], start: int) -> tuple[dict[str, Any], int]:
     """What the statement that begins on line `start` says, and the line after it."""
     for end in range(start + 1, len(lines) + 1):
         try:
-            return tomllib.loads("\n".join(lines[start:end]) + "\n"), end
-        except tomllib.TOMLDecodeError:
+            return toml.loads("\n".join(lines[start:end]) + "\n"), end
+        except toml.TOMLDecodeError:
             continue
     return {}, len(lines)
 

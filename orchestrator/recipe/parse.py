@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tomllib
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 
 from orchestrator.errors import RecipeError
 from orchestrator.frozen import frozen, is_frozen, names
+from orchestrator.recipe import toml
 from orchestrator.recipe.lines import FieldPath, field_lines
 from orchestrator.recipe.shape import Doubt, shaped
 
@@ -128,8 +128,8 @@ def _adapter(kind: Any) -> Any:
 
 def _table(text: str, where: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return toml.loads(text)
+    except toml.TOMLDecodeError as error:
         fact, _, place = str(error).rpartition(" (at ")
         line = re.match(r"line (\d+)", place)
         number = int(line[1]) if line else text.count("\n", 0, len(text.rstrip())) + 1

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from orchestrator.frozen import NamedTuple
 from orchestrator.sandbox.spec import Spec
 
 # Files of /proc that tell about the host's start, disks, keys or other processes: empty inside. What tells only the

@@ -10,10 +10,11 @@ import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
+from orchestrator.frozen import NamedTuple
 from orchestrator.store.durable import fsync_path
 from orchestrator.store.entries import (
     MARK,

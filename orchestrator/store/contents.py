@@ -4,9 +4,8 @@ Pure."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
-from orchestrator.frozen import frozen
+from orchestrator.frozen import NamedTuple, frozen
 from orchestrator.tree import Entry, Manifest
 
 _LINKS = 40  # that one path may lead through

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -41,6 +40,8 @@ class _Syncs:
     """Syncs of one file system. Whoever asks while one runs waits for the next, which serves all who wait."""
 
     def __init__(self) -> None:
+        import threading  # only who writes pays
+
         self._turn = threading.Condition()
         self._begun = 0
         self._ended = 0

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from orchestrator.digest import Digest, blake3_bytes, key_of
-from orchestrator.frozen import field, frozen
+from orchestrator.frozen import NamedTuple, field, frozen
 from orchestrator.store.layout import Layout, safe_name
 from orchestrator.store.realisations import Realisation, realisation_files
 from orchestrator.store.recent import recent_keys, with_recent

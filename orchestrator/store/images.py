@@ -6,10 +6,10 @@ A record is no proof that its blobs and objects are still in the store.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from orchestrator.digest import Digest
-from orchestrator.frozen import frozen
+from orchestrator.frozen import NamedTuple, frozen
 from orchestrator.store.layout import Layout, safe_name
 from orchestrator.store.records import number, read_record, text, write_record
 from orchestrator.tree import disk

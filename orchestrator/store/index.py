@@ -8,9 +8,9 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from orchestrator.frozen import frozen
+from orchestrator.frozen import NamedTuple, frozen
 from orchestrator.store.indexing import update
 from orchestrator.store.layout import Layout
 from orchestrator.store.realisations import Kind

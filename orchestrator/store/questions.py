@@ -7,8 +7,9 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
+from orchestrator.frozen import NamedTuple
 from orchestrator.store.held import running
 from orchestrator.store.images import list_images
 from orchestrator.store.index import Facts, Index

@@ -9,10 +9,10 @@ import json
 import re
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from orchestrator.digest import Digest, blake3_bytes, canonical_json
-from orchestrator.frozen import frozen
+from orchestrator.frozen import NamedTuple, frozen
 
 Kind = Literal["file", "dir", "link"]
 

@@ -8,9 +8,9 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 from orchestrator.digest import blake3_bytes, blake3_file
+from orchestrator.frozen import NamedTuple
 
 Failed = Callable[[str, OSError], None]  # the path within the tree, and what went wrong
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
+import typing
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from orchestrator.frozen import field, frozen, is_frozen, names, replace, required
+from orchestrator.frozen import NamedTuple, field, frozen, is_frozen, names, replace, required
 
 
 @frozen
@@ -135,3 +136,48 @@ def test_what_is_said_of_the_fields() -> None:
     assert is_frozen(Value)
     assert not is_frozen(Twin)
     assert not is_frozen(Value(name="x"))
+
+
+class Place(NamedTuple):
+    """What is tried."""
+
+    name: str
+    column: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Place:
+        return cls(text)
+
+    @property
+    def twice(self) -> int:
+        return 2 * self.column
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.column}"
+
+
+class TypedPlace(typing.NamedTuple):
+    """The same by the standard library."""
+
+    name: str
+    column: int = 0
+
+
+def test_a_named_tuple_is_what_typing_makes() -> None:
+    place = Place.parse("a")
+    assert place == Place(name="a") == TypedPlace("a") == ("a", 0)
+    assert repr(place) == repr(TypedPlace("a")).replace("TypedPlace", "Place")
+    assert (str(place), place.twice, place._replace(column=2).twice) == ("a:0", 0, 4)
+    assert place._asdict() == TypedPlace("a")._asdict()
+    for what in ("_fields", "_field_defaults", "__module__", "__match_args__"):
+        assert getattr(Place, what) == getattr(TypedPlace, what)
+    assert list(Place.__annotations__) == list(TypedPlace.__annotations__)
+    assert Place.__mro__[1:] == TypedPlace.__mro__[1:]
+    assert (Place.__qualname__, Place.__doc__) == ("Place", "What is tried.")
+    assert pickle.loads(pickle.dumps(place)) == place
+    assert isinstance(pickle.loads(pickle.dumps(place)), Place)
+    assert TypeAdapter(Place).validate_python(["a", 1]) == Place("a", 1)
+    with pytest.raises(TypeError):
+        Place("a", 1, 2)  # type: ignore[call-arg]
+    with pytest.raises(AttributeError):
+        place.name = "b"  # type: ignore[misc]

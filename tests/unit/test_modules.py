@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -177,3 +178,48 @@ def test_nothing_is_written_where_python_may_not(copy: Copy) -> None:
     assert copy.files == []
     (copy.package / "__pycache__").write_text("in the way")
     assert copy.listed()[0] == said
+
+
+USUAL = r"""
+import sys
+from orchestrator.modules import import_usual
+import_usual()
+import orchestrator.recipe.toml
+light = {"string", "datetime", "gettext", "urllib.parse"} & set(sys.modules)
+import argparse, datetime, gettext, pathlib, string, tomllib, typing
+from urllib.parse import urlsplit
+when = tomllib.loads('when = 2020-01-02T03:04:05Z\nx = [1.5, "\\u00e4"]')
+assert when == {"when": datetime.datetime(2020, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc), "x": [1.5, "\u00e4"]}
+for text in ("x = 1_", "x = 2020-13-01", "é = 1", 'x = "', "[a]\n[a]"):
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        print(error)
+assert string.Template("$a").substitute(a=1) == "1" and datetime.date.fromisoformat("2020-01-02").year == 2020
+assert pathlib.Path("/a b").as_uri() == "file:///a%20b" and urlsplit("a://b").netloc == "b"
+assert gettext.ngettext("one", "many", 2) == "many" and typing.NamedTuple.__module__ == "typing"
+print(argparse.ArgumentParser("x").format_usage())
+print(sorted(light))
+"""
+
+
+def test_what_is_imported_lightly_is_whole_for_others() -> None:
+    """The same is said with the modules as they are, and none of those that were left out was imported."""
+    program = [sys.executable, "-P", "-S", "-c"]
+    env = {"PYTHONPATH": f"{PACKAGE.parent}:{sysconfig.get_paths()['purelib']}", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = [
+        subprocess.run([*program, text], env=env, capture_output=True, text=True, check=True).stdout.splitlines()
+        for text in (USUAL, USUAL.replace("import_usual()", "import argparse, datetime, pathlib, string, tomllib"))
+    ]
+    assert done[0][:-1] == done[1][:-1]
+    assert done[0][-1] == "[]"
+    assert "string" in done[1][-1]
+    assert len(done[0]) > 5
+
+
+def test_what_another_python_takes_is_left_to_it() -> None:
+    text = "from orchestrator.modules import import_without as w; import sys; w('tomllib', {'string': {}}); "
+    text += "assert 'string' not in sys.modules; import tomllib, string; print(tomllib.loads('a = 1'), string.digits)"
+    program = [sys.executable, "-P", "-S", "-c", text]
+    done = subprocess.run(program, env={"PYTHONPATH": str(PACKAGE.parent)}, capture_output=True, text=True, check=True)
+    assert done.stdout == "{'a': 1} 0123456789\n"

@@ -12,11 +12,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 from orchestrator.cli.drawing.order import SWEEPS, Item, fewest_crossings, first_order
 from orchestrator.cli.drawing.picture import Edge, Kind
-from orchestrator.frozen import frozen
+from orchestrator.frozen import NamedTuple, frozen
 
 _GAP = 12.0  # between the boxes of a column
 _WAY = 7.0  # the room of an edge that passes a column

@@ -36,16 +36,15 @@ def node_of(step: str) -> str:
 
 def foreseen(plan: Plan, graph: Graph, estimate: Estimate | None = None, *, image: str = "") -> Foreseen:
     """What is expected of a plan that is carried out, for an image if one is named."""
-    work = [step for step in plan.steps if step.action != "reuse"]
-    certain = {step.name for step in work if not step.maybe}
+    certain = {step.name for step in plan.steps if not step.maybe}
     if image:
         certain.add(f"image {image}")
     return Foreseen(
         steps=frozenset(certain),
-        maybe=frozenset(step.name for step in work if step.maybe),
-        wanted_by=_wanted_by([step.node for step in work], graph, image),
+        maybe=frozenset(step.name for step in plan.steps if step.maybe),
+        wanted_by=_wanted_by([step.node for step in plan.steps], graph, image),
         seconds=estimate.steps() if estimate is not None else {},
-        reasons={step.name: step.reason for step in work if step.reason},
+        reasons={step.name: step.reason for step in plan.steps if step.reason},
         estimate=estimate,
     )
 

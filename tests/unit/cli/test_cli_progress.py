@@ -53,8 +53,8 @@ def node(name: str, *needs: str, version: str = "1", script: str = "make") -> No
     )
 
 
-def plan(*steps: Step, fetch: tuple[Source, ...] = ()) -> Plan:
-    return Plan(steps=steps, fetch=fetch, done=())
+def plan(*steps: Step, fetch: tuple[Source, ...] = (), there: tuple[str, ...] = ()) -> Plan:
+    return Plan(steps=steps, fetch=fetch, done=(), there=there)
 
 
 def build(name: str, *needs: str, maybe: bool = False) -> Step:
@@ -76,8 +76,8 @@ def test_a_headline() -> None:
     size = Source(name="pypi:a/a.whl", file_name="a.whl", size=41_000_000)
     beside = Source(name="file:a.txt", file_name="a.txt")
     check = Step(action="check", node=node("a"))
-    steps = (build("a"), build("b"), build("c", maybe=True), check, Step(action="reuse", node=node("d")))
-    assert headline(plan(*steps, fetch=(size, beside)), "about 4 min") == (
+    steps = (build("a"), build("b"), build("c", maybe=True), check)
+    assert headline(plan(*steps, fetch=(size, beside), there=("d",)), "about 4 min") == (
         "2 to build, perhaps 1 more, 1 to check, about 4 min; 1 there already; 1 to fetch, 41 MB"
     )
     assert headline(plan()) == "nothing to do"

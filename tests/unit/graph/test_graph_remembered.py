@@ -14,6 +14,7 @@ from test_graph_resolve import CUDA, NIXL, UCX
 from orchestrator.digest import Digest, blake3_bytes
 from orchestrator.errors import OrchError
 from orchestrator.graph.choose import Chooser
+from orchestrator.graph.closure import closure_document
 from orchestrator.graph.derivation import Graph
 from orchestrator.graph.keys import derivation_keys, key_form
 from orchestrator.graph.options import parse_settings
@@ -141,6 +142,10 @@ def test_it_is_what_would_be_resolved(
     if found is None:
         assert set(after) & set(FORM)
         return
+    # Before any of its nodes is looked into:
+    assert [found.brief(name) for name in found.names] == [wanted.brief(name) for name in found.names]
+    documents = [closure_document(one, "nixl", one.known_keys) for one in (found, wanted)]
+    assert documents[0] == documents[1]
     assert found == wanted.__class__(goals=found.goals, nodes=found.nodes, options=wanted.options)
     assert list(found.nodes) == list(wanted.nodes)
     assert found.names == wanted.names
