@@ -16,6 +16,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import CodeType, ModuleType
     from typing import Any
 
@@ -122,6 +123,7 @@ def import_usual() -> None:
     if sys.version_info < (3, 12):
         import_without("pathlib", {"urllib.parse": {"quote_from_bytes": _quote}})
     import_without("argparse", {"gettext": {"gettext": str, "ngettext": _ngettext}})
+    import_without("json", {})
 
 
 def _quote(data: bytes) -> str:
@@ -134,11 +136,29 @@ def _ngettext(one: str, many: str, number: int) -> str:
     return one if number == 1 else many
 
 
+class _Pattern:
+    """A pattern that is compiled when one of its methods is wanted first."""
+
+    def __init__(self, compiled: Callable[[str, int], Any], pattern: str, flags: int) -> None:
+        self._how = compiled, pattern, flags
+
+    def __getattr__(self, name: str) -> Any:
+        compiled, pattern, flags = self._how
+        found = getattr(compiled(pattern, flags), name)
+        setattr(self, name, found)
+        return found
+
+
 def import_without(name: str, unwanted: dict[str, dict[str, Any]]) -> None:
     """Import a module with stand-ins for `unwanted` ones, by name, which have of each what the module takes from it.
-    Whoever imports those later gets them as they are. Where it takes something else, it is not imported."""
+    Whoever imports those later gets them as they are. Where it takes something else, it is not imported. Its patterns
+    are compiled when it uses them, which most commands never do."""
     if name in sys.modules:
         return
+    import re
+
+    compiled = re.compile
+    vars(re)["compile"] = lambda pattern, flags=0: _Pattern(compiled, pattern, flags)
     placed = [one for one in unwanted if one not in sys.modules]
     for one in placed:
         sys.modules[one] = type(sys)(one)
@@ -148,6 +168,7 @@ def import_without(name: str, unwanted: dict[str, dict[str, Any]]) -> None:
     except (ImportError, AttributeError):  # of another Python than it was tried with: who wants it imports it whole
         pass
     finally:
+        vars(re)["compile"] = compiled
         for one in placed:
             del sys.modules[one]
 

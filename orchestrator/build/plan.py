@@ -132,6 +132,7 @@ class _Planner:
         self._digests: dict[str, Digest | None] = {}
         self._texts: dict[str, str] = {}  # those that are not None
         self._demands: dict[str, bool] = {}
+        self._documents: dict[str, dict[str, Any]] = {}
         self._last: dict[str, Mapping[str, Any] | None] = {}
         self._checks: dict[str, tuple[Mapping[str, Any], tuple[Mapping[str, Any], ...]]] = {}  # by goal: now, before
 
@@ -207,12 +208,12 @@ class _Planner:
             one = todo.pop()
             if isinstance(one, Step):  # all that it needs is planned
                 self.steps[f"object {one.node.name}"] = one
-            else:
+            elif one[0] not in self.there:
                 todo += self._demanded(*one)
 
     def _demanded(self, name: str, maybe: bool) -> list[_Demand | Step]:
         """What is left to do for the object of `name`, the first last."""
-        if name in self.there or (name in self._demands and self._demands[name] <= maybe):
+        if name in self._demands and self._demands[name] <= maybe:
             return []  # twice at most: perhaps, then for certain
         self._demands[name] = maybe
         digest = self.digest(name)
@@ -233,7 +234,8 @@ class _Planner:
         # It was built before and only inputs moved: it will be cut off if their bytes turn out the same.
         doubtful = maybe or (digest is None and bool(unknown) and last is not None and self._only_inputs(node, last))
         step = Step(action="build", node=node, maybe=doubtful, reason=self._reason(node, digest, last))
-        return [step, *((i, maybe or (doubtful and i not in unknown)) for i in reversed(node.build))]
+        needs = [i for i in reversed(node.build) if i not in self.there]
+        return [step, *((i, maybe or (doubtful and i not in unknown)) for i in needs)]
 
     def _offer(self, name: str, digest: Digest | None) -> Found | None:
         if name in self._offered or digest is None or self.offers is None:
@@ -241,7 +243,9 @@ class _Planner:
         return self.offers.find_output(name, digest)
 
     def _document(self, node: Node) -> dict[str, Any]:
-        return derivation_document(node, {i: self.keys[i] for i in node.build})
+        if node.name not in self._documents:
+            self._documents[node.name] = derivation_document(node, self.keys)
+        return self._documents[node.name]
 
     def _nearest(self, node: Node) -> Mapping[str, Any] | None:
         """Of the last successes of this recipe, the one that differs least from what is asked for now."""
@@ -317,7 +321,9 @@ def _alone(check: Mapping[str, Any]) -> dict[str, Any]:
 def finished(graph: Graph, known: Known) -> dict[str, Digest]:
     """The goals for which nothing is to do, and their outputs."""
     keys = derivation_keys(graph)
-    found = {goal: known.goal(closure_key(graph, goal, keys)) for goal in graph.goals}
+    # With a goal the record of its derivation is written. Without that there is no need to look at all it runs with.
+    made = [goal for goal in graph.goals if known.output(keys[goal]) is not None]
+    found = {goal: known.goal(closure_key(graph, goal, keys)) for goal in made}
     return {goal: output for goal, output in found.items() if output is not None}
 
 

@@ -186,7 +186,7 @@ from orchestrator.modules import import_usual
 import_usual()
 import orchestrator.recipe.toml
 light = {"string", "datetime", "gettext", "urllib.parse"} & set(sys.modules)
-import argparse, datetime, gettext, pathlib, string, tomllib, typing
+import argparse, datetime, gettext, json, pathlib, re, string, tomllib, typing
 from urllib.parse import urlsplit
 when = tomllib.loads('when = 2020-01-02T03:04:05Z\nx = [1.5, "\\u00e4"]')
 assert when == {"when": datetime.datetime(2020, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc), "x": [1.5, "\u00e4"]}
@@ -198,7 +198,20 @@ for text in ("x = 1_", "x = 2020-13-01", "é = 1", 'x = "', "[a]\n[a]"):
 assert string.Template("$a").substitute(a=1) == "1" and datetime.date.fromisoformat("2020-01-02").year == 2020
 assert pathlib.Path("/a b").as_uri() == "file:///a%20b" and urlsplit("a://b").netloc == "b"
 assert gettext.ngettext("one", "many", 2) == "many" and typing.NamedTuple.__module__ == "typing"
-print(argparse.ArgumentParser("x").format_usage())
+assert isinstance(re.compile("a"), re.Pattern) and re.compile.__module__ == "re"
+parser = argparse.ArgumentParser("x", description="a  b " * 40)
+parser.add_argument("--number", type=int, help="one")
+parser.add_argument("rest", nargs="*")
+print(parser.format_help(), parser.parse_args(["--number", "-3", "-4", "a"]))
+for text in ('{"a": [1.5, -2e3, "\\u00e9\\n", null, 12345678901234567890]}', '"\\ud83d\\ude00"', "[1,", "[01]", ""):
+    try:
+        print(ascii(json.loads(text)), json.dumps(json.loads(text)), json.dumps(json.loads(text), indent=1))
+    except json.JSONDecodeError as error:
+        print(error)
+py = json.decoder.JSONDecoder()
+py.parse_string, py.scan_once = json.decoder.py_scanstring, None
+py.scan_once = json.scanner.py_make_scanner(py)
+print(py.decode('{"a": [1.5, -2e3, "\\n"]}'), json.encoder.py_encode_basestring_ascii("é\n"))
 print(sorted(light))
 """
 
@@ -207,9 +220,13 @@ def test_what_is_imported_lightly_is_whole_for_others() -> None:
     """The same is said with the modules as they are, and none of those that were left out was imported."""
     program = [sys.executable, "-P", "-S", "-c"]
     env = {"PYTHONPATH": f"{PACKAGE.parent}:{sysconfig.get_paths()['purelib']}", "PYTHONDONTWRITEBYTECODE": "1"}
+    plain = "import argparse, datetime, json, pathlib, string, tomllib"
     done = [
         subprocess.run([*program, text], env=env, capture_output=True, text=True, check=True).stdout.splitlines()
-        for text in (USUAL, USUAL.replace("import_usual()", "import argparse, datetime, pathlib, string, tomllib"))
+        for text in (
+            USUAL,
+            USUAL.replace("import_usual()", "import argparse, datetime, json, pathlib, string, tomllib"),
+        )
     ]
     assert done[0][:-1] == done[1][:-1]
     assert done[0][-1] == "[]"

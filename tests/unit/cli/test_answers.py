@@ -19,11 +19,20 @@ from cli_project import REPOSITORY, Cli, InProcess
 from orchestrator.cli import answers, remember
 from orchestrator.digest import Digest
 from orchestrator.graph.closure import closure_key
-from orchestrator.graph.keys import derivation_keys
+from orchestrator.graph.keys import derivation_document, derivation_keys
 from orchestrator.graph.options import parse_settings
 from orchestrator.graph.resolve import resolve
 from orchestrator.recipe import find_project, load_recipes
-from orchestrator.store import ClosureItem, Goal, open_store, publish_tree, staging, write_goal
+from orchestrator.store import (
+    ClosureItem,
+    Goal,
+    Realisation,
+    open_store,
+    publish_tree,
+    staging,
+    write_goal,
+    write_realisation,
+)
 from orchestrator.tree import scan
 
 TOOL = """\
@@ -59,7 +68,14 @@ def finish(cli: Cli, goal: str, content: str) -> Path:
         digest: Digest = publish_tree(layout, stage / "tree", scan(stage / "tree"))
     names = (goal, *graph[goal].runtime)
     closure = tuple(ClosureItem(name, graph[name].version, graph[name].origin, digest) for name in names)
-    key = closure_key(graph, goal, derivation_keys(graph))
+    keys = derivation_keys(graph)
+    key = closure_key(graph, goal, keys)
+    document = derivation_document(graph[goal], keys)
+    made = Realisation(
+        key=keys[goal], kind="derivation", name=goal, version="1", document=document, output=digest, seconds=1.0,
+        finished=1.0,
+    )  # fmt: skip
+    write_realisation(layout, made)
     write_goal(layout, Goal(key=key, goal=goal, options=(), output=digest, closure=closure))
     return layout.object(digest) / "tree"
 
@@ -184,17 +200,18 @@ def manifest_gone(asked: Asked) -> int:
     return 4
 
 
-def goal_gone(asked: Asked) -> int:
+def goal_gone(asked: Asked) -> str:
+    """There is nothing to build for it; it is written down again."""
     shutil.rmtree(asked.cli.store / "goals")
-    return 4
+    return "make"
 
 
-def goal_damaged(asked: Asked) -> int:
+def goal_damaged(asked: Asked) -> str:
     for record in (asked.cli.store / "goals").glob("*.json"):
         data = bytearray(record.read_bytes())
         data[20] ^= 1
         record.write_bytes(data)
-    return 4
+    return "make"
 
 
 def store_gone(asked: Asked) -> int:

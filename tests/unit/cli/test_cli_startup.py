@@ -64,11 +64,20 @@ def done(cli: Cli, goal: str) -> None:
     """Record a goal as a build does that was carried out, without one."""
     from orchestrator.digest import Digest
     from orchestrator.graph.closure import closure_key
-    from orchestrator.graph.keys import derivation_keys
+    from orchestrator.graph.keys import derivation_document, derivation_keys
     from orchestrator.graph.options import parse_settings
     from orchestrator.graph.resolve import resolve
     from orchestrator.recipe import find_project, load_recipes
-    from orchestrator.store import ClosureItem, Goal, open_store, publish_tree, staging, write_goal
+    from orchestrator.store import (
+        ClosureItem,
+        Goal,
+        Realisation,
+        open_store,
+        publish_tree,
+        staging,
+        write_goal,
+        write_realisation,
+    )
     from orchestrator.tree import scan
 
     project = find_project(cli.root)
@@ -82,5 +91,12 @@ def done(cli: Cli, goal: str) -> None:
         digest: Digest = publish_tree(layout, tree, scan(tree))
     names = (goal, *graph[goal].runtime)
     closure = tuple(ClosureItem(name, graph[name].version, graph[name].origin, digest) for name in names)
-    key = closure_key(graph, goal, derivation_keys(graph))
+    keys = derivation_keys(graph)
+    key = closure_key(graph, goal, keys)
+    document = derivation_document(graph[goal], keys)
+    made = Realisation(
+        key=keys[goal], kind="derivation", name=goal, version="1", document=document, output=digest, seconds=1.0,
+        finished=1.0,
+    )  # fmt: skip
+    write_realisation(layout, made)
     write_goal(layout, Goal(key=key, goal=goal, options=(), output=digest, closure=closure))
