@@ -1,9 +1,9 @@
 """The modules that commands import, in one file: to look for two hundred of them one by one takes 10 ms.
 
 The file lies where Python keeps compiled modules, and is believed as those are: of a module it is used only while the
-source has the time and size that it had. What is not in it, or no longer right, is imported as always, and when there
-is enough of that the file is written anew. It is a cache and never an error; commands that write it at once replace it
-whole.
+source has the time and size that it had. Of modules in C it says where they are. What is not in it, or no longer right,
+is imported as always, and when there is enough of that the file is written anew. It is a cache and never an error;
+commands that write it at once replace it whole.
 """
 
 # Nothing is imported here that Python has not loaded by now
@@ -20,14 +20,17 @@ if TYPE_CHECKING:
     from types import CodeType, ModuleType
     from typing import Any
 
+_bootstrap: Any = sys.modules["_frozen_importlib"]
 _external: Any = sys.modules["_frozen_importlib_external"]
-_FORM = b"orch modules 1\n"
+_FORM = b"orch modules 2\n"
 _LENGTH = 8  # bytes of the index's length, little-endian
 _PREFIX = "modules-"
 _FILES = 8  # for as many paths; the oldest go
 _MANY = 16  # modules for which it is worth while to write the file anew
 
-_Entry = tuple[str, int, int, int, int]  # source; its mtime in nanoseconds, its size; where the code begins, its length
+# The source (of a module in C: itself), its mtime in nanoseconds, its size; where Python keeps it compiled, or None;
+# the directory of a package, else ""; where the code begins, and its length (of a module in C: 0).
+_Entry = tuple[str, int, int, "str | None", str, int, int]
 
 
 class _Loader(_external.SourceFileLoader):  # type: ignore[misc]
@@ -57,7 +60,7 @@ class _File:
             raise ValueError(path)
         self._start = len(form) + length
         self.index: dict[str, _Entry] = marshal.loads(os.read(self.descriptor, length))
-        if size != self._start + sum(entry[4] for entry in self.index.values()):
+        if size != self._start + sum(entry[-1] for entry in self.index.values()):
             raise ValueError(path)
 
     def forget(self) -> None:
@@ -70,7 +73,7 @@ class _File:
 
     def data(self, name: str) -> bytes:
         """The compiled module, as marshal has it."""
-        _, _, _, place, length = self.index[name]
+        *_, place, length = self.index[name]
         return os.pread(self.descriptor, length, self._start + place)
 
     def code(self, name: str) -> CodeType:
@@ -82,16 +85,25 @@ class _File:
         entry = self.index.get(name)
         if entry is None:
             return None
-        source, time, size, _, _ = entry
+        source, time, size, cached, package, _, length = entry
         try:
             now = os.stat(source)
         except OSError:
             return None
         if (now.st_mtime_ns, now.st_size) != (time, size):
             return None
-        loader = _Loader(name, source)
-        loader.file = self
-        return _external.spec_from_file_location(name, source, loader=loader)
+        if length:
+            loader = _Loader(name, source)
+            loader.file = self
+        else:
+            loader = _external.ExtensionFileLoader(name, source)
+        # As spec_from_file_location makes it, which asks the loader and looks at paths: 10 us each.
+        spec = _bootstrap.ModuleSpec(name, loader, origin=source, is_package=bool(package))
+        spec.has_location = True
+        spec.cached = cached
+        if package:
+            spec.submodule_search_locations.append(package)
+        return spec
 
 
 def _place() -> str:
@@ -113,7 +125,7 @@ def use() -> None:
     """From now on, modules are looked for in the file before they are on the path."""
     if _may():
         try:
-            sys.meta_path.insert(sys.meta_path.index(_external.PathFinder), _File(_place()))
+            sys.meta_path.insert(0, _File(_place()))  # it has nothing that is built in
         except Exception:  # there is none, or it is damaged: marshal raises many
             pass
 
@@ -183,16 +195,20 @@ def keep() -> None:
     file = next((finder for finder in sys.meta_path if isinstance(finder, _File)), None)
     index = file.index if file is not None else {}
     specs = [getattr(module, "__spec__", None) for module in list(sys.modules.values())]
-    plain = [spec for spec in specs if spec is not None and type(spec.loader) is _external.SourceFileLoader]
+    kinds = _external.SourceFileLoader, _external.ExtensionFileLoader
+    plain = {spec.name: spec for spec in specs if spec is not None and type(spec.loader) in kinds}
     try:
-        looks = {spec.name: (spec, os.stat(spec.origin)) for spec in plain if spec.name in sys.modules}
+        looks = {name: (spec, os.stat(spec.origin)) for name, spec in plain.items() if name in sys.modules}
         new = [name for name, (spec, now) in looks.items() if index.get(name, ())[:3] != _look(spec.origin, now)]
         if len(new) < _MANY:
             return
-        found = {name: (*entry[:3], file.data(name)) for name, entry in index.items()} if file is not None else {}
+        found = {name: (entry[:5], file.data(name)) for name, entry in index.items()} if file is not None else {}
         for name in new:
             spec, now = looks[name]
-            found[name] = *_look(spec.origin, now), marshal.dumps(spec.loader.get_code(name))
+            code = spec.loader.get_code(name)
+            package = "".join((spec.submodule_search_locations or [])[:1])
+            facts = *_look(spec.origin, now), spec.cached, package
+            found[name] = facts, marshal.dumps(code) if code is not None else b""
         _write(place, found)
     except (OSError, ValueError, ImportError):
         return
@@ -210,18 +226,18 @@ def _leave_newest(directory: str) -> None:
         os.unlink(path)
 
 
-def _write(path: str, found: dict[str, tuple[str, int, int, bytes]]) -> None:
+def _write(path: str, found: dict[str, tuple[tuple[str, int, int, str | None, str], bytes]]) -> None:
     index: dict[str, _Entry] = {}
     place = 0
-    for name, (source, time, size, code) in found.items():
-        index[name] = source, time, size, place, len(code)
+    for name, (facts, code) in found.items():
+        index[name] = *facts, place, len(code)
         place += len(code)
     head = marshal.dumps(index)
     new = f"{path}.{os.getpid()}"
     try:
         with open(new, "xb") as file:
             file.write(_FORM + len(head).to_bytes(_LENGTH, "little") + head)
-            file.writelines(code for *_, code in found.values())
+            file.writelines(code for _, code in found.values())
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, path)

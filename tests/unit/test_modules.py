@@ -60,6 +60,26 @@ class Copy:
         assert status == 0, done.stderr
         return done.stdout, {name for name, loader in modules.items() if loader == "_Loader"}, found
 
+    def specs(self, **env: str) -> dict[str, list[str]]:
+        """Of each module what its spec says, and its loader."""
+        facts = (
+            "[repr((m.__file__, m.__package__, getattr(m, '__path__', None), m.__cached__, s.origin, s.has_location,"
+        )
+        facts += " s.submodule_search_locations, s.parent)), type(s.loader).__name__]"
+        some = "for n, m in sys.modules.items() for s in [m.__spec__] if s and hasattr(m, '__cached__')"
+        shown = SHOWN.replace("[status, modules, found]", f"{{n: {facts} {some}}}")
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", shown, str(self.package.parent), "list"],
+            cwd=self.project,
+            env={"PATH": os.environ["PATH"], **env},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        *_, last = done.stderr.splitlines()
+        found: dict[str, list[str]] = json.loads(last)
+        return found
+
     @property
     def files(self) -> list[Path]:
         return sorted((self.package / "__pycache__").glob("modules-*"))
@@ -163,6 +183,19 @@ def test_a_path_of_ones_own_means_no_file(copy: Copy, tmp_path: Path) -> None:
     assert copy.listed(PYTHONPATH=str(tmp_path))[1] == set()
 
 
+def test_specs_are_as_python_makes_them(copy: Copy) -> None:
+    copy.listed()
+    copy.listed()
+    said = [copy.specs(**env) for env in ({}, {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(copy.package)})]
+    ours, plain = said
+    assert "_Loader" in {facts[-1] for facts in ours.values()}
+    assert "_Loader" not in {facts[-1] for facts in plain.values()}
+    names = {"orchestrator.recipe", "orchestrator.cli.list", "argparse", "json", "blake3.blake3", "_json"}
+    for name in names & ours.keys() & plain.keys():
+        assert ours[name][0] == plain[name][0]
+    assert {"orchestrator.recipe", "argparse", "json"} <= ours.keys() & plain.keys()
+
+
 def test_few_files_are_kept(copy: Copy) -> None:
     (copy.package / "__pycache__").mkdir()
     for number in range(12):
@@ -223,10 +256,7 @@ def test_what_is_imported_lightly_is_whole_for_others() -> None:
     plain = "import argparse, datetime, json, pathlib, string, tomllib"
     done = [
         subprocess.run([*program, text], env=env, capture_output=True, text=True, check=True).stdout.splitlines()
-        for text in (
-            USUAL,
-            USUAL.replace("import_usual()", "import argparse, datetime, json, pathlib, string, tomllib"),
-        )
+        for text in (USUAL, USUAL.replace("import_usual()", plain))
     ]
     assert done[0][:-1] == done[1][:-1]
     assert done[0][-1] == "[]"
