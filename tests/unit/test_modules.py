@@ -62,12 +62,10 @@ class Copy:
 
     def specs(self, **env: str) -> dict[str, list[str]]:
         """Of each module what its spec says, and its loader."""
-        facts = (
-            "[repr((m.__file__, m.__package__, getattr(m, '__path__', None), m.__cached__, s.origin, s.has_location,"
-        )
-        facts += " s.submodule_search_locations, s.parent)), type(s.loader).__name__]"
-        some = "for n, m in sys.modules.items() for s in [m.__spec__] if s and hasattr(m, '__cached__')"
-        shown = SHOWN.replace("[status, modules, found]", f"{{n: {facts} {some}}}")
+        facts = "getattr(m, '__file__', 0), m.__package__, getattr(m, '__path__', 0), s.cached, s.origin, s.parent"
+        each = f"[repr(({facts}, s.has_location, s.submodule_search_locations)), type(s.loader).__name__]"
+        some = "for name, m in sys.modules.items() for s in [getattr(m, '__spec__', 0)] if hasattr(s, 'cached')"
+        shown = SHOWN.replace("[status, modules, found]", f"{{name: {each} {some}}}")
         done = subprocess.run(
             [sys.executable, "-P", "-c", shown, str(self.package.parent), "list"],
             cwd=self.project,
@@ -186,7 +184,7 @@ def test_a_path_of_ones_own_means_no_file(copy: Copy, tmp_path: Path) -> None:
 def test_specs_are_as_python_makes_them(copy: Copy) -> None:
     copy.listed()
     copy.listed()
-    said = [copy.specs(**env) for env in ({}, {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(copy.package)})]
+    said = [copy.specs(**env) for env in ({}, {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(copy.project)})]
     ours, plain = said
     assert "_Loader" in {facts[-1] for facts in ours.values()}
     assert "_Loader" not in {facts[-1] for facts in plain.values()}
