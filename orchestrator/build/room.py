@@ -56,23 +56,25 @@ class Room:
             return self._workplace
 
     def prepare(self) -> None:
-        """Begin what the first sandbox would have to wait for, once; what is wrong with this machine is told there."""
+        """Begin what the first sandbox would have to wait for, once, and make a build's directory ahead; what is wrong
+        with this machine is told there."""
         with suppress(MachineError, OSError):
             workplace = self.workplace
             with self._lock:
                 prepared, self._prepared = self._prepared, True
             if not prepared:
-                workplace.prepare(limits())
+                launcher = workplace.prepare(limits())
+                self.make_ahead(BUILD)
+                launcher.join()
 
     def begin(self) -> None:
-        """Prepare, and make a build's directory ahead, in a thread beside what the caller does next."""
+        """Prepare, in a thread beside what the caller does next."""
 
         begun = self._begun = threading.Event()
 
         def work() -> None:
             try:
                 self.prepare()
-                self.make_ahead(BUILD)
             finally:
                 begun.set()
 

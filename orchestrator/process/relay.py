@@ -25,19 +25,19 @@ _ITS_SOCKET = 3  # the number that the helper has it by
 
 
 class Relay:
-    """The helper `argv`, which is given the number of its socket and then `arguments`. For one thread at a time.
+    """The helper `argv`, which is given the number of its socket. For one thread at a time.
 
     Above the socket it has what others have left open for this process: that is for the helper to close.
     """
 
-    def __init__(self, argv: Sequence[str], arguments: Sequence[str], *, env: Mapping[str, str]) -> None:
+    def __init__(self, argv: Sequence[str], *, env: Mapping[str, str]) -> None:
         self._gone = False
         self._socket, other = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
         nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:
             self.pid = os.posix_spawn(
                 argv[0],
-                [*argv, str(_ITS_SOCKET), *arguments],
+                [*argv, str(_ITS_SOCKET)],
                 dict(env),
                 file_actions=[
                     *((os.POSIX_SPAWN_DUP2, nowhere, number) for number in range(3)),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from orchestrator.frozen import frozen
 from orchestrator.sandbox.spec import Limits
+from orchestrator.tree import disk
 
 _PREFIX = "orch"
 _OWN_TASKS = 2  # bubblewrap's monitor and the first process of its namespace
@@ -34,16 +35,18 @@ class Hierarchy:
 
 
 class Cage:
-    """The groups of a run. A process joins by writing 0 into each of `joins`."""
+    """The groups of a run."""
 
     def __init__(self) -> None:
         self.folders: dict[Path, int] = {}  # directory -> version
         self.unenforced: tuple[str, ...] = ()
         self.spent = False  # the kernel has killed for memory here: it tells no more of a later run
 
-    @property
-    def joins(self) -> tuple[Path, ...]:
-        return tuple(folder / "cgroup.procs" for folder in self.folders)
+    def take(self, pid: int) -> None:
+        """Let a process be in them, with all that it starts from now on; raise MachineError. The kernel takes 10 ms."""
+        for folder in self.folders:
+            with disk("add a process to", folder):
+                _write(folder / "cgroup.procs", str(pid))
 
     def out_of_memory(self) -> bool:
         """Has the kernel killed a process of the run because the run's memory was used up?"""

@@ -1,8 +1,8 @@
 """A small program, not a module of orch: starts bubblewrap, one run after the other, in namespaces of its own.
 
-    SHARED=HEX python -I -S launcher.py SOCKET GROUP...
+    SHARED=HEX python -I -S launcher.py SOCKET
 
-It joins the control groups once, because that takes the kernel 10 ms, and what it starts is in them. In the place of
+Orch puts it into control groups once, because that takes the kernel 10 ms, and what it starts is in them. In place of
 six programs (unshare, setpriv, sh, mount, ...) it makes the system calls itself: to start a program costs 1 ms each.
 What is the same for every run it does once: it has a user and a mount namespace of its own, in which what SHARED says
 (marshal; as workplace.Launcher makes it) lies in memory, and signals, limits and umask as a build has them.
@@ -288,8 +288,6 @@ def main() -> None:
     call("close_range", libc.syscall(CLOSE_RANGE, first, most, ctypes.c_uint(0)))
     os.set_inheritable(server.fileno(), False)
     os.chdir("/")  # whoever runs orch may want to remove his directory
-    for group in sys.argv[2:]:
-        write(group, "0")
     failed = None
     try:
         share(marshal.loads(bytes.fromhex(os.environ["SHARED"])))

@@ -62,11 +62,12 @@ class Workplace:
                 self._looked_at.update((bind.inside, lower) for lower in unseen)
         return tuple(lower.absolute() for lower in lowers)
 
-    def prepare(self, limits: Limits) -> None:
-        """Start a launcher for a run to come: that takes as long as a run."""
+    def prepare(self, limits: Limits) -> Launcher:
+        """Start a launcher for a run to come, which may `join` now: both take as long as a run."""
         one = Launcher(limits, self.folder)
         with self._lock:
             self._launchers.setdefault(limits, []).append(one)
+        return one
 
     @contextmanager
     def launcher(self, limits: Limits) -> Iterator[Launcher]:
@@ -75,6 +76,7 @@ class Workplace:
         one = self._free_one(free) or Launcher(limits, self.folder)
         well = False
         try:
+            one.join()
             yield one
             well = not one.cage.spent and not one.relay.ended
         finally:
@@ -103,12 +105,20 @@ class Launcher:
         self.cage = make_cage(limits)
         try:
             program = (sys.executable, "-I", "-S", "-B", str(Path(__file__).with_name("launcher.py")))
-            self.relay = Relay(
-                program, tuple(map(str, self.cage.joins)), env={**bubblewrap.ENVIRONMENT, "SHARED": told}
-            )
+            self.relay = Relay(program, env={**bubblewrap.ENVIRONMENT, "SHARED": told})
         except BaseException:
             self.cage.remove()
             raise
+        self._joined = False
+        self._joining = threading.Lock()
+
+    def join(self) -> None:
+        """Put it into its groups, while it starts; what it starts is in them from then on. More than once is as good as
+        once. Raise MachineError."""
+        with self._joining:
+            if not self._joined:
+                self.cage.take(self.relay.pid)
+                self._joined = True
 
     def close(self) -> None:
         """End it and remove its groups."""

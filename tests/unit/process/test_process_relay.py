@@ -40,7 +40,7 @@ while True:
 
 @pytest.fixture
 def relay() -> Iterator[Relay]:
-    made = Relay((sys.executable, "-c", HELPER), (), env={"PATH": os.environ["PATH"]})
+    made = Relay((sys.executable, "-c", HELPER), env={"PATH": os.environ["PATH"]})
     yield made
     made.close()
 

@@ -110,7 +110,7 @@ def test_limits_that_cannot_be_had_are_named(tmp_path: Path) -> None:
     (tmp_path / "self/mountinfo").write_text(f"26 25 0:23 / {folder} rw - cgroup2 cgroup2 rw\n")
     made = make_cage(Limits(memory_bytes=1, processes=1), proc=tmp_path)
     assert made.unenforced == ("memory", "processes")
-    assert made.joins == ()
+    assert made.folders == {}
     assert not made.out_of_memory()
     made.remove()
     assert list(folder.iterdir()) == []
