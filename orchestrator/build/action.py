@@ -71,6 +71,13 @@ def _settle(path: Path, top: Path) -> None:
         path = path.parent
 
 
+def _make(*folders: Path) -> None:
+    """Make those that were not made ahead."""
+    for one in folders:
+        with suppress(FileExistsError):
+            os.mkdir(one)  # noqa: PTH102 - every step waits for it
+
+
 def _copy(file: Path, target: Path) -> None:
     import shutil  # with it come three compressors: not for a step without files
 
@@ -161,8 +168,7 @@ def build(
     """
     out = work.stage / "out"
     directory = work.stage / "build"
-    for one in (directory, out):
-        one.mkdir(exist_ok=True)
+    _make(directory, out)
     if node.builder == "wheel":
         _install(node, files, work, out)
         return out, scan(out)
@@ -231,7 +237,7 @@ def _install(node: Node, files: Mapping[str, Path], work: Work, out: Path) -> No
 
 def _run(node: Node, inputs: Sequence[tuple[str, Digest]], work: Work, out: Path, directory: Path) -> Outcome:
     scripts = directory / ".orch"
-    scripts.mkdir(exist_ok=True)
+    _make(scripts)
     (scripts / "build.sh").write_text(build_script(node))
     is_base = node.builder == "debian-base"
     binds: tuple[Bind, ...] = (Bind(host=directory, inside=BUILD_DIR, writable=True),)

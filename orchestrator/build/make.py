@@ -21,7 +21,7 @@ from orchestrator.errors import OrchError
 from orchestrator.events import Monitor, Notice, StepFinished, StepStarted, StepWaiting
 from orchestrator.frozen import field, frozen
 from orchestrator.graph.derivation import Graph, Node
-from orchestrator.graph.keys import check_document, derivation_document
+from orchestrator.graph.keys import check_document, derivation_document, key_form
 from orchestrator.sandbox.runtime import Stopped
 from orchestrator.store import (
     Layout,
@@ -93,8 +93,7 @@ class Maker:
         nothing is recorded then.
         """
         step = f"build {node.name}"
-        document = derivation_document(node, dict(inputs))
-        key = key_of(document)
+        key = key_form(self.graph, node.name).key({name: str(digest) for name, digest in inputs})
         with locked(self.layout, key, lambda: self.monitor(StepWaiting(step=step)), self.stop.is_set):
             found = read_realisation(self.layout, key)
             there = found.output if found is not None and may_serve(found, node) else None
@@ -127,6 +126,7 @@ class Maker:
                     self.monitor(Notice(text=f"{node.label} came out different {changed}"))
                 self._finish(step, node, "built", seconds, "the same bytes as before" if again else "")
                 published(output)
+                document = derivation_document(node, dict(inputs))
                 made = self._record(node, "build", key, document, output, seconds, log, share)
                 write_realisations(self.layout, (made, self._alias(node, made)), stage)
                 self.report.recorded[node.name] = key.hex, output

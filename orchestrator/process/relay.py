@@ -6,11 +6,11 @@ closed, and kills what it had started, so that nothing outlives orch.
 
 from __future__ import annotations
 
-# What the modules socket and subprocess bring takes longer to import than a helper to start.
+# What the modules signal, socket and subprocess bring takes longer to import than a helper to start.
+import _signal as signal  # type: ignore[import-not-found]
 import _socket
 import os
 import select
-import signal
 import struct
 import time
 from collections.abc import Callable, Mapping, Sequence

@@ -51,7 +51,7 @@ class Cage:
     def out_of_memory(self) -> bool:
         """Has the kernel killed a process of the run because the run's memory was used up?"""
         for folder, version in self.folders.items():
-            for line in _read(folder / _EVENTS[version]).splitlines():
+            for line in _read(f"{folder}/{_EVENTS[version]}").splitlines():
                 name, _, count = line.partition(" ")
                 if name == "oom_kill" and int(count):
                     self.spent = True
@@ -174,9 +174,9 @@ def _started(pid: int) -> str:
     return (_read(Path(f"/proc/{pid}/stat")).rpartition(") ")[2].split() or [""] * 20)[19]
 
 
-def _read(path: Path) -> str:
+def _read(path: Path | str) -> str:
     try:
-        with path.open("rb", buffering=0) as file:  # after every run
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - after every run
             return file.readall().decode("utf-8", "replace")
     except OSError:
         return ""

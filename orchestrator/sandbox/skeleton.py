@@ -10,6 +10,7 @@ from __future__ import annotations
 # ruff: noqa: PTH103, PTH114
 import os
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +59,19 @@ def skeleton(binds: tuple[Bind, ...], *, own_users: bool = False) -> dict[str, A
 
     With `own_users` the root's own users and groups are seen, not the build's.
     """
+    return _tree(tuple((bind.inside, bind.host.is_dir()) for bind in binds), own_users)
+
+
+@cache
+def _tree(points: tuple[tuple[str, bool], ...], own_users: bool) -> dict[str, Any]:
+    """The tree with these mount points; `True` beside a directory. Whoever is given it changes nothing of it."""
     folders = set(DIRECTORIES)
     files = {path: text for path, text in FILES.items() if not (own_users and path in USERS)}
-    for bind in binds:
-        if bind.host.is_dir():
-            folders.add(bind.inside)
+    for inside, is_folder in points:
+        if is_folder:
+            folders.add(inside)
         else:
-            files[bind.inside] = ""
+            files[inside] = ""
     for inside in (*folders, *files, *LINKS):
         folders.update(_above(inside))
     return {"folders": sorted(folders), "files": dict(sorted(files.items())), "links": LINKS}

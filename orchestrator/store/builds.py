@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any, Literal, cast, get_args
 
 from orchestrator.frozen import field, frozen, names
@@ -56,7 +56,7 @@ class BuildRecord:
 
 def new_build_id(began: float) -> str:
     """An id for a run that began at `began`, seconds since 1970."""
-    return f"{datetime.fromtimestamp(began, UTC):%Y%m%dT%H%M%SZ}-{os.urandom(3).hex()}"
+    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(began))}-{os.urandom(3).hex()}"
 
 
 def write_build(layout: Layout, build: BuildRecord) -> None:

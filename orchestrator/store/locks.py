@@ -36,7 +36,6 @@ def locked(
     path = layout.locks / f"{key.algorithm}-{key.hex}"
     with ExitStack() as held:
         with disk("lock", path):
-            path.parent.mkdir(parents=True, exist_ok=True)
             if not _taken_at_once(path, held):
                 on_wait()
                 _wait(path, held, stopped)
@@ -46,8 +45,13 @@ def locked(
 
 def _taken_at_once(path: Path, held: ExitStack) -> bool:
     """Take the lock of the file `path` until `held` closes, unless somebody has it."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        try:
+            file = os.open(path, flags, 0o644)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(path, flags, 0o644)
         with ExitStack() as opened:
             opened.callback(os.close, file)
             try:

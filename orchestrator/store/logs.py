@@ -4,7 +4,7 @@ use."""
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+import time
 from pathlib import Path
 
 from orchestrator.digest import Digest
@@ -14,7 +14,8 @@ from orchestrator.tree import disk
 
 def new_log(layout: Layout, name: str, key: Digest) -> Path:
     """An empty log file for a run of `name` (a recipe, or a step) with `key`. Raise MachineError."""
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    seconds, rest = divmod(time.time_ns(), 10**9)
+    stamp = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}.{rest // 1000:06d}Z"
     path = layout.logs / safe_name(name) / f"{stamp}-{key.hex[:12]}.log"
     with disk("make a log at", path):
         try:
