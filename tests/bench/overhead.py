@@ -318,11 +318,13 @@ class Row:
 
 def measure(contenders: Iterable[Contender], runs: int, edits: int) -> list[Row]:
     """All questions, in turn, so that a busy moment is shared, and by another first each time: who comes after one like
-    himself finds the caches warm. `runs` times from nothing, and after each of them `edits` edits of either kind."""
+    himself finds the caches warm. What one left in memory for the disk is written before the next begins: orch syncs
+    the file system, and would be charged for the others' output. `runs` times from nothing, and after each of them `edits` edits of either kind."""
     rows: dict[tuple[str, str], Row] = {}
 
     def ask(case: str, one: Contender) -> None:
         row = rows.setdefault((case, one.name), Row(case, one.size, one.name))
+        os.sync()
         seconds, ran = one.run()
         row.seconds.append(seconds)
         row.ran.append(ran)
@@ -335,7 +337,6 @@ def measure(contenders: Iterable[Contender], runs: int, edits: int) -> list[Row]
                 continue  # it takes as long as all others together
             one.write(Edit())
             one.prepare()
-            os.sync()
             ask("cold", one)
         for number in range((run - 1) * edits + 1, run * edits + 1):
             for case, edit in (("edit", Edit(number)), ("edit, same bytes", Edit(number, remark=number))):
