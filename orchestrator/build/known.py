@@ -11,11 +11,11 @@ from orchestrator import store  # what of it is needed is imported when it is: s
 from orchestrator.digest import Digest
 from orchestrator.digest.kept import Moment
 from orchestrator.digest.looks import Looks
-from orchestrator.frozen import frozen
+from orchestrator.frozen import field, frozen
 from orchestrator.graph.derivation import Source
 
 if TYPE_CHECKING:
-    from orchestrator.store import Layout
+    from orchestrator.store import Layout, Realisation
 
 
 def remembered_outputs(layout: Layout, moment: Moment | None) -> Looks | None:
@@ -31,6 +31,7 @@ class StoreKnown:
 
     layout: Layout
     outputs: Looks | None = None  # what records led to when they were last read
+    _newest: dict[str, Realisation] = field(default_factory=dict, repr=False, compare=False)  # those that were read
 
     def output(self, key: Digest) -> Digest | None:
         remembered = self.outputs.get(key.hex) if self.outputs is not None else None
@@ -86,7 +87,15 @@ class StoreKnown:
         return goal.output if whole else None
 
     def documents(self, name: str) -> Iterable[Mapping[str, Any]]:
-        return (found.document for found in store.recent_realisations(self.layout, name))
+        for found in store.recent_realisations(self.layout, name):
+            self._newest.setdefault(name, found)
+            yield found.document
+
+    def newest(self, name: str) -> Realisation | None:
+        """A recipe's last success, as it was when this was asked about first."""
+        if name not in self._newest:
+            return store.latest_realisation(self.layout, name)
+        return self._newest[name]
 
     def goal_checks(self, goal: str, options: tuple[tuple[str, str], ...]) -> Iterable[Mapping[str, Any]]:
         for one in store.recent_goals(self.layout, goal, options):

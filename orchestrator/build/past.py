@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Callable, Iterable
+from functools import cache, partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -14,22 +14,32 @@ from orchestrator.build.plan import Plan, Step
 
 if TYPE_CHECKING:
     from orchestrator.build.accuracy import Accuracy
-    from orchestrator.store import BuildRecord, Layout
+    from orchestrator.store import BuildRecord, Layout, Realisation
 
 RUNS = 8  # records of runs that are looked at: for checks, for the rate of fetches, for what follows an image's builds
 _SERIAL = 0.5  # of a build that uses cores: what more of them do not shorten (unpacking, configure, linking)
 _WORTH = 1 << 20  # bytes; a smaller fetch tells more of latency than of the rate
 
 
-def estimate(plan: Plan, layout: Layout, jobs: int, *, cores: int = 1, image: str | None = None) -> Estimate:
-    """The estimate for a plan that is carried out by so many jobs and cores, for the named image if one is."""
+def estimate(
+    plan: Plan,
+    layout: Layout,
+    jobs: int,
+    *,
+    cores: int = 1,
+    image: str | None = None,
+    newest: Callable[[str], Realisation | None] | None = None,
+) -> Estimate:
+    """The estimate for a plan that is carried out by so many jobs and cores, for the named image if one is. `newest`
+    tells of a recipe's last success, if the caller has read some already."""
     if not plan.steps and image is None:
         return Estimate(plan, {}, jobs)
+    newest = newest or partial(store.latest_realisation, layout)
     runs = cache(lambda: tuple(islice(store.recent_builds(layout), RUNS)))  # most plans ask for none
     share = max(1, cores // max(1, min(jobs, sum(1 for step in plan.steps if step.action == "build"))))
     seconds = {}
     for step in plan.steps:
-        took = _built(layout, step, share) if step.action == "build" else _checked(runs(), step)
+        took = _built(newest(step.node.name), step, share) if step.action == "build" else _checked(runs(), step)
         if took is not None:
             seconds[step.name] = took
     return Estimate(
@@ -48,10 +58,9 @@ def _accuracy(layout: Layout) -> Accuracy | None:
     return accuracy(store.recent_builds(layout))
 
 
-def _built(layout: Layout, step: Step, share: int) -> float | None:
+def _built(newest: Realisation | None, step: Step, share: int) -> float | None:
     """What the build took last time, were it to have `share` cores."""
     node = step.node
-    newest = store.latest_realisation(layout, node.name)
     if newest is None:
         return None
     # Another version by the same script is as good; a compile says nothing about a vendor's binary.

@@ -132,6 +132,7 @@ class _Planner:
         self._digests: dict[str, Digest | None] = {}
         self._texts: dict[str, str] = {}  # those that are not None
         self._demands: dict[str, bool] = {}
+        self._told: set[int] = set()  # places of the nodes as they were of which a record tells the output
         self._documents: dict[str, dict[str, Any]] = {}
         self._last: dict[str, Mapping[str, Any] | None] = {}
         self._checks: dict[str, tuple[Mapping[str, Any], tuple[Mapping[str, Any], ...]]] = {}  # by goal: now, before
@@ -147,11 +148,12 @@ class _Planner:
         too, has the build key that it had."""
         past = self.graph.past
         moved: set[int] = set()
-        told: set[int] = set()
         if past is not None:
             moved.update(past.fresh)
             if isinstance(self.known, Tells):
-                told = set(range(len(past.recorded))).difference(self.known.untold(past.recorded), past.fresh)
+                places = range(len(past.recorded))
+                self._told.update(set(places).difference(self.known.untold(past.recorded), past.fresh))
+        told = self._told
         digests, recorded, texts = self._digests, self.recorded, self._texts
         for place, name in enumerate(self.graph.names):
             was = None
@@ -230,10 +232,9 @@ class _Planner:
                 )
             ]  # fmt: skip
         unknown = {i for i in node.build if self.digest(i) is None}
-        last = self._nearest(node)
         # It was built before and only inputs moved: it will be cut off if their bytes turn out the same.
-        doubtful = maybe or (digest is None and bool(unknown) and last is not None and self._only_inputs(node, last))
-        step = Step(action="build", node=node, maybe=doubtful, reason=self._reason(node, digest, last))
+        doubtful = maybe or (digest is None and bool(unknown) and self._only_inputs(node))
+        step = Step(action="build", node=node, maybe=doubtful, reason=self._reason(node, digest))
         needs = [i for i in reversed(node.build) if i not in self.there]
         return [step, *((i, maybe or (doubtful and i not in unknown)) for i in needs)]
 
@@ -260,18 +261,33 @@ class _Planner:
             self._last[node.name] = least and least[1]
         return self._last[node.name]
 
-    def _only_inputs(self, node: Node, last: Mapping[str, Any]) -> bool:
-        now = self._document(node)
-        return all(now.get(field) == last.get(field) for field in {*now, *last} - {"inputs"})
+    def _one_input(self, name: str) -> str | None:
+        """The one input that is not as it was when a record was found for all else of `name`: then no success of it
+        differs less, and none need be read."""
+        past, place = self.graph.past, self.graph.place(name)
+        if past is None or place not in self._told:
+            return None
+        moved = [i for i in past.builds[place] if self.keys[self.graph.names[i]].hex != past.keys[i]]
+        return self.graph.names[moved[0]] if len(moved) == 1 else None
 
-    def _reason(self, node: Node, digest: Digest | None, last: Mapping[str, Any] | None) -> str:
+    def _only_inputs(self, node: Node) -> bool:
+        if self._one_input(node.name) is not None:
+            return True
+        now, last = self._document(node), self._nearest(node)
+        return last is not None and all(now.get(field) == last.get(field) for field in {*now, *last} - {"inputs"})
+
+    def _reason(self, node: Node, digest: Digest | None) -> str:
         why_not = self.offers.why_not(node.name) if self.offers is not None else ""
-        reason = self._own_reason(node, digest, last)
+        reason = self._own_reason(node, digest)
         return f"{reason}{NOT_SUBSTITUTED}{why_not}" if why_not else reason
 
-    def _own_reason(self, node: Node, digest: Digest | None, last: Mapping[str, Any] | None) -> str:
+    def _own_reason(self, node: Node, digest: Digest | None) -> str:
         if digest is not None:
             return "its output is no longer in the store"
+        one = self._one_input(node.name)
+        if one is not None:
+            return "; ".join(explain({"inputs": {one: "as it was"}}, {"inputs": {one: "as it is"}}))
+        last = self._nearest(node)
         if last is None:
             return "never built here"
         return "; ".join(explain(last, self._document(node))) or "built before, its record is gone"

@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
         from orchestrator.cli.plan import show_plan
 
         jobs = min(arguments.jobs, arguments.cores)
-        forecast = estimate(plan, layout, jobs, cores=arguments.cores)
+        forecast = estimate(plan, layout, jobs, cores=arguments.cores, newest=opened.known(layout).newest)
         show_plan(graph, plan, forecast, as_json=arguments.json, verb="build")
         return 0
     _finish(arguments, graph, layout, done, None, time.monotonic() - began)
@@ -163,7 +163,7 @@ def _work(
         from orchestrator.graph.remembered import after_run
 
         jobs = min(arguments.jobs, arguments.cores)
-        forecast = estimate(plan, layout, jobs, cores=arguments.cores)
+        forecast = estimate(plan, layout, jobs, cores=arguments.cores, newest=opened.known(layout).newest)
         options = RunOptions(
             jobs=jobs,
             cores=arguments.cores,

@@ -40,7 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     graph = opened.graph(arguments.goals, arguments.settings)
     layout = opened.store(create=False)
     plan = opened.plan(graph, layout, offers_of(opened, graph, layout, arguments))
-    forecast = estimate(plan, layout, DEFAULT_JOBS, cores=len(os.sched_getaffinity(0)))
+    newest = opened.known(layout).newest
+    forecast = estimate(plan, layout, DEFAULT_JOBS, cores=len(os.sched_getaffinity(0)), newest=newest)
     show_plan(graph, plan, forecast, as_json=arguments.json, verb="plan")
     stay(opened, graph, plan)
     return 0

@@ -51,7 +51,7 @@ class Realisation:
 def read_realisation(layout: Layout, key: Digest) -> Realisation | None:
     """The record of a derivation or build key, or None. A damaged one is put aside and counts as none. Raise
     MachineError only if the record may not be read."""
-    return _read(layout, layout.realisations, key)
+    return _read(layout, "realisations", key)
 
 
 def write_realisation(layout: Layout, realisation: Realisation) -> None:
@@ -76,14 +76,14 @@ def realisation_files(layout: Layout, realisations: Iterable[Realisation]) -> di
     for one in realisations:
         files[layout.realisations / f"{one.key.hex}.json"] = record_bytes(_document(one))
         if one.output is not None and one.kind == "derivation":
-            hint = _latest(layout, one.name)
+            hint = Path(_latest(layout, one.name))
             files[hint] = with_recent(hint, one.key.hex, RECENT)
     return files
 
 
 def read_check(layout: Layout, key: Digest) -> Realisation | None:
     """The record of a check key, or None; as read_realisation."""
-    return _read(layout, layout.checks, key)
+    return _read(layout, "checks", key)
 
 
 def write_check(layout: Layout, check: Realisation) -> None:
@@ -105,18 +105,18 @@ def latest_realisation(layout: Layout, name: str) -> Realisation | None:
     return next(recent_realisations(layout, name), None)
 
 
-def _latest(layout: Layout, name: str) -> Path:
-    return layout.realisations / "latest" / f"derivation-{safe_name(name)}"
+def _latest(layout: Layout, name: str) -> str:  # no Path: a plan may ask for thousands
+    return f"{layout.root}/realisations/latest/derivation-{safe_name(name)}"
 
 
-def _read(layout: Layout, directory: Path, key: Digest) -> Realisation | None:
+def _read(layout: Layout, directory: str, key: Digest) -> Realisation | None:
     def parse(document: dict[str, Any]) -> Realisation:
         realisation = _parse(document)
         if realisation.key != key:
             raise ValueError(f"it is the record of {realisation.key}")
         return realisation
 
-    return read_record(layout, directory / f"{key.hex}.json", parse)
+    return read_record(layout, f"{layout.root}/{directory}/{key.hex}.json", parse)
 
 
 def _document(realisation: Realisation) -> dict[str, Any]:

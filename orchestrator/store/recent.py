@@ -8,13 +8,14 @@ from pathlib import Path
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 
-def recent_keys(hint: Path) -> list[str]:
+def recent_keys(hint: Path | str) -> list[str]:
     """The keys in a list, hex."""
     try:
-        data = hint.read_text(encoding="utf-8", errors="replace")
+        with open(hint, "rb", buffering=0) as file:  # noqa: PTH123 - a plan may read thousands
+            data = file.readall()
     except OSError:
         return []
-    return [line for line in data.splitlines() if _HEX.fullmatch(line)]
+    return [line for line in data.decode("utf-8", "replace").splitlines() if _HEX.fullmatch(line)]
 
 
 def with_recent(hint: Path, key: str, limit: int) -> bytes:

@@ -72,17 +72,18 @@ def settle(place: Path) -> None:
         sync_all(place)
 
 
-def read_record(layout: Layout, path: Path, parse: Callable[[dict[str, Any]], T]) -> T | None:
+def read_record(layout: Layout, path: Path | str, parse: Callable[[dict[str, Any]], T]) -> T | None:
     """What `parse` makes of the document at `path`; None if there is none, it has another schema or it is damaged
     (`parse` raising KeyError, TypeError, ValueError or OrchError means damage). Raise MachineError if it may not be
     read."""
     try:
-        data = path.read_bytes()
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a plan may read thousands
+            data = file.readall()
     except FileNotFoundError:
         return None
     except OSError as error:
         if error.errno not in _DAMAGE:
-            raise machine_error(error, "read", path) from error
+            raise machine_error(error, "read", Path(path)) from error
         _damaged(layout, path, str(error))
         return None
     line, _, rest = data.partition(b"\n")
@@ -103,9 +104,9 @@ def _seal(line: bytes) -> bytes:
     return b'\n{"blake3":"%s"}\n' % blake3_bytes(line).hex.encode()
 
 
-def _damaged(layout: Layout, path: Path, why: str) -> None:
+def _damaged(layout: Layout, path: Path | str, why: str) -> None:
     with suppress(MachineError):  # it cannot be moved: a miss all the same
-        put_aside(layout, path, why)
+        put_aside(layout, Path(path), why)
 
 
 def text(document: Mapping[str, Any], name: str) -> str:

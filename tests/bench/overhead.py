@@ -319,7 +319,8 @@ class Row:
 def measure(contenders: Iterable[Contender], runs: int, edits: int) -> list[Row]:
     """All questions, in turn, so that a busy moment is shared, and by another first each time: who comes after one like
     himself finds the caches warm. What one left in memory for the disk is written before the next begins: orch syncs
-    the file system, and would be charged for the others' output. `runs` times from nothing, and after each of them `edits` edits of either kind."""
+    the file system, and would be charged for it. `runs` times from nothing, and after each of them `edits` edits of
+    either kind."""
     rows: dict[tuple[str, str], Row] = {}
 
     def ask(case: str, one: Contender) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from hypothesis import given, settings
@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from test_build_plan import Store, node
 
 from orchestrator.build.plan import make_plan
-from orchestrator.graph.derivation import Check, Graph, Node
+from orchestrator.digest import Digest, key_of
+from orchestrator.graph.derivation import Check, Graph, Node, Past
+from orchestrator.graph.keys import derivation_document, derivation_keys
 
 
 def graph_of(nodes: list[Node], *goals: str) -> Graph:
@@ -110,3 +112,42 @@ def test_what_is_needed_comes_first(graph: Graph, data: st.DataObject) -> None:
     planned = {*plan.there, *(step.node.name for step in plan.steps if step.action != "check")}
     for name in certain:  # what surely runs has all that it needs, or a plan for it
         assert set(changed[name].build) <= planned
+
+
+class Telling(Store):
+    """A store that can be asked in bulk, as the real one."""
+
+    def untold(self, recorded: Sequence[tuple[str, str] | None]) -> list[int]:
+        told = [self.outputs.get(Digest("blake3", one[0])) if one else None for one in recorded]
+        pairs = enumerate(zip(recorded, told, strict=True))
+        return [place for place, (one, made) in pairs if not (one and made and made.hex == one[1])]
+
+    def absent(self, objects: Sequence[str]) -> list[int]:
+        return [place for place, one in enumerate(objects) if Digest("blake3", one) not in self.objects]
+
+
+@settings(max_examples=300, deadline=None)
+@given(graph=graphs(), data=st.data())
+def test_a_remembered_graph_has_the_same_plan(graph: Graph, data: st.DataObject) -> None:
+    """What is remembered of a graph saves questions, and changes no answer, no reason and no doubt."""
+    store = Telling()
+    digests = store.realise(graph)
+    store.goals.clear()
+    for known in (store.objects, store.checks, store.outputs):
+        lost = data.draw(st.lists(st.sampled_from(sorted(known)), max_size=2, unique=True)) if known else []
+        for one in lost:
+            known.pop(one) if isinstance(known, dict) else known.discard(one)
+    names = [one.name for one in graph.nodes]
+    changed = edited(graph, *data.draw(st.lists(st.sampled_from(names), max_size=3, unique=True)))
+    keys = derivation_keys(graph)
+    builds = [key_of(derivation_document(node, {i: digests[i] for i in node.build})) for node in graph.nodes]
+    past = Past(
+        builds=tuple(tuple(map(graph.place, node.build)) for node in graph.nodes),
+        recorded=tuple((key.hex, digests[name].hex) for key, name in zip(builds, names, strict=True)),
+        keys=tuple(keys[name].hex for name in names),
+        required=(),
+        fresh=frozenset(place for place, node in enumerate(changed.nodes) if node != graph.nodes[place]),
+    )
+    remembered = Graph(goals=graph.goals, options=(), nodes=changed.nodes, past=past)
+    plain, told = (make_plan(one, store) for one in (changed, remembered))
+    assert told == replace(plain, recorded=told.recorded)
