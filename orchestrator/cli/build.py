@@ -128,9 +128,9 @@ def _remember(opened: Opened, graph: Graph, layout: Layout, words: Sequence[str]
     goals = [read_goal(layout, closure_key(graph, goal, keys)) for goal in graph.goals]
     there = [goal for goal in goals if goal is not None]
     if len(there) == len(goals):
-        watched = (*opened.looked_at(), *(layout.goals / f"{goal.key.hex}.json" for goal in there))
-        trees = [object_tree(layout, item.digest) for goal in there for item in goal.closure]
-        required = (part for tree in trees for part in (tree, tree.with_name("manifest.json")))
+        watched = [*opened.looked_at(), *(f"{layout.goals}/{goal.key.hex}.json" for goal in there)]
+        homes = [f"{layout.objects}/{item.digest.hex}" for goal in there for item in goal.closure]
+        required = (f"{home}/{part}" for home in homes for part in ("tree", "manifest.json"))
         out = "".join(f"{object_tree(layout, goal.output)}\n" for goal in there)
         if words is None or not save(layout, words, watched=watched, required=required, out=out):
             note_asked(layout, (goal.key for goal in there))

@@ -200,14 +200,14 @@ class Opened:
                 )
             raise UsageError(f"there is no recipe {name!r}", hint=hint)
 
-    def looked_at(self) -> Iterator[Path]:
+    def looked_at(self) -> Iterator[str]:
         """Every file and directory of the project that was looked at so far, and where an orch.toml would hide this
         one."""
         from orchestrator.recipe.project import FILE
 
         here = Path.cwd().resolve()
         for directory in (here, *here.parents):
-            yield directory / FILE
+            yield f"{directory / FILE}"
             if directory == self.project.root:
                 break
         yield from self.recipes.looked_at()

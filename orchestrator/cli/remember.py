@@ -6,6 +6,8 @@ whatever changed after the command began, or so shortly before that its tick may
 command looks again. Nothing here knows what a goal or an image is.
 """
 
+# Thousands of paths are looked at
+# ruff: noqa: PTH114, PTH115, PTH116, PTH118, PTH120
 from __future__ import annotations
 
 import os
@@ -31,8 +33,8 @@ def save(
     layout: Layout,
     words: Sequence[str],
     *,
-    watched: Iterable[Path],
-    required: Iterable[Path],
+    watched: Iterable[str | Path],
+    required: Iterable[str | Path],
     out: str,
     saying: Mapping[Path, bytes] | None = None,
 ) -> bool:
@@ -47,10 +49,10 @@ def save(
         seen, newest = code()
         if here != answers.HERE or newest >= answers.BEGAN - YOUNG:
             return False
-        paths = [*dict.fromkeys((layout.root / "schema", *watched))]
+        paths = [*dict.fromkeys(str(path) for path in (layout.root / "schema", *watched))]
         for place in _ways(paths):
-            _refuse_young(place.lstat())
-        facts = [*(_watched(path) for path in paths), *(_required(path) for path in dict.fromkeys(required))]
+            _refuse_young(os.lstat(place))
+        facts = [*map(_watched, paths), *map(_required, dict.fromkeys(str(path) for path in required))]
         facts += [_saying(path, text) for path, text in (saying or {}).items()]
         body = b"\n".join((b"store " + os.fsencode(layout.root), b"code " + seen, *facts, b"say", b""))
         body += out.encode("utf-8", "surrogateescape")
@@ -60,42 +62,49 @@ def save(
         return False
 
 
-def _ways(paths: Sequence[Path]) -> Iterator[Path]:
+def _ways(paths: Sequence[str]) -> Iterator[str]:
     """What may have been turned or moved so that another file, old enough, stands where one was read: every link on
     the way to a path, and the directories between it and one that is itself watched."""
     watched = set(paths)
-    seen: set[Path] = set()
+    seen: set[str] = set()
     todo = list(paths)
     while todo:
         path = todo.pop()
         if path in seen:
             continue
         seen.add(path)
-        if path.is_symlink():
+        parent = os.path.dirname(path)
+        if os.path.islink(path):
             yield path
-            todo.append(Path(os.path.normpath(path.parent / path.readlink())))
-        elif path not in watched and not watched.isdisjoint(path.parents) and is_there(os.fspath(path)):
+            todo.append(os.path.normpath(os.path.join(parent, os.readlink(path))))
+        elif path not in watched and not watched.isdisjoint(_above(path)) and is_there(path):
             yield path
-        todo.append(path.parent)
+        todo.append(parent)
 
 
-def _watched(path: Path) -> bytes:
-    if not is_there(os.fspath(path)):
+def _above(path: str) -> Iterator[str]:
+    while (parent := os.path.dirname(path)) != path:
+        yield parent
+        path = parent
+
+
+def _watched(path: str) -> bytes:
+    if not is_there(path):
         return _line("none", path)
-    found = path.stat()
+    found = os.stat(path)
     _refuse_young(found)
     return _line(f"same {look(found)}", path)
 
 
-def _required(path: Path) -> bytes:
-    found = path.stat()
+def _required(path: str) -> bytes:
+    found = os.stat(path)
     return _line("dir" if stat.S_ISDIR(found.st_mode) else f"file {found.st_size}", path)
 
 
 def _saying(path: Path, text: bytes) -> bytes:
     if b" " in text or b"\n" in text or text not in path.read_bytes():
         raise _Unfit
-    return _line("says " + os.fsdecode(text), path)
+    return _line("says " + os.fsdecode(text), os.fspath(path))
 
 
 def _refuse_young(found: os.stat_result) -> None:
@@ -103,8 +112,8 @@ def _refuse_young(found: os.stat_result) -> None:
         raise _Unfit
 
 
-def _line(fact: str, path: Path) -> bytes:
-    if "\n" in str(path) or not path.is_absolute():
+def _line(fact: str, path: str) -> bytes:
+    if "\n" in path or not path.startswith("/"):
         raise _Unfit
     return os.fsencode(fact) + b" " + os.fsencode(path)
 

@@ -74,6 +74,11 @@ class Looks:
         self._asked.update(name for place, name in enumerate(names) if place not in left)
         return found
 
+    def paths(self, name: str) -> tuple[str, ...] | None:
+        """What lies below the top that the fact of this name was made of, if there is one; it may have changed."""
+        fact = self._facts.get(name)
+        return None if fact is None else tuple(path for path, _ in fact[0])
+
     def add(self, name: str, paths: Iterable[str], made: bytes) -> None:
         """Remember what this process made of what it read at `paths`, which lie below the top.
 

@@ -89,6 +89,11 @@ class RecipeIndex:
         kept = self._looks.get(name)
         return None if kept is None else kept[: 2 * _PRINT]
 
+    def made_of(self, name: str) -> tuple[str, ...] | None:
+        """What the recipe that `get` gives was read from: paths below the recipes' directory. If one of its files was
+        not there, the directory that it would be in."""
+        return self._looks.paths(name)
+
     def unlike(self, names: Sequence[str], prints: Sequence[Prints]) -> list[int]:
         """The places of the recipes that may have other prints than these."""
         return self._looks.unlike(names, prints)

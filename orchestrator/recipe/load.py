@@ -249,13 +249,17 @@ class Recipes(Mapping[str, Recipe]):
             raise KeyError(name)
         return load_recipe(self.project.root / DIRECTORY / name / FILE, self.project, to_lock=True)
 
-    def looked_at(self) -> Iterator[Path]:
+    def looked_at(self) -> Iterator[str]:
         """All that was looked at so far: the listing, and what each recipe that was read or seen is made of; some of
         these files are not there."""
-        yield self.project.root / DIRECTORY
-        for recipe in [self[name] for name in dict.fromkeys((*self._read, *sorted(self._seen)))]:
-            yield recipe.directory / FILE
-            yield from (recipe.directory / name for name in recipe.beside())
+        top = f"{self.project.root}/{DIRECTORY}"
+        yield top
+        for name in dict.fromkeys((*self._read, *sorted(self._seen))):
+            paths = self._index.made_of(name) if self._index is not None and name not in self._read else None
+            if paths is None:
+                home = self[name].directory
+                paths = tuple(f"{home.name}/{one}" for one in (FILE, *self[name].beside()))
+            yield from (f"{top}/{path}" for path in paths)
 
     def save_index(self) -> None:
         """Let the recipes that were read be found in the index from now on."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import stat
 import threading
 from functools import lru_cache
 from pathlib import Path
@@ -15,11 +17,12 @@ from orchestrator.store.aside import put_aside
 from orchestrator.store.durable import sync_all, write_file
 from orchestrator.store.held import hold
 from orchestrator.store.layout import Layout
-from orchestrator.tree import disk, remove_tree
+from orchestrator.tree import disk, machine_error, remove_tree
 
 if TYPE_CHECKING:
     from orchestrator.tree import Manifest
 
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _TREE = "tree"
 _MANIFEST = "manifest.json"
 _parsing = threading.Lock()
@@ -34,9 +37,14 @@ def has_object(layout: Layout, digest: Digest) -> bool:
     """Whether the object is there; its content is not read (see verify_object). Raise MachineError if
     the store may not be read."""
     hold(layout, "object", digest.hex)
-    home = layout.object(digest)
-    with disk("read", home):
-        return (home / _MANIFEST).is_file() and (home / _TREE).is_dir()
+    home = f"{layout.root}/objects/{digest.hex}"  # no Path: thousands may be asked about
+    try:
+        manifest, tree = os.stat(f"{home}/{_MANIFEST}"), os.stat(f"{home}/{_TREE}")  # noqa: PTH116
+    except OSError as error:
+        if error.errno in _NOT_THERE:
+            return False
+        raise machine_error(error, "read", Path(home)) from error
+    return stat.S_ISREG(manifest.st_mode) and stat.S_ISDIR(tree.st_mode)
 
 
 @lru_cache(maxsize=64)
