@@ -23,6 +23,9 @@ else:
 
         def __new__(cls, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> Any:
             fields = body.get("__annotations__", {})
+            given = [field in body for field in fields]
+            if given != sorted(given):
+                raise TypeError(f"{name}: a field without a default comes after one with one")
             defaults = [body[field] for field in fields if field in body]
             made = namedtuple(name, fields, defaults=defaults, module=body["__module__"])
             for key, value in body.items():

@@ -155,6 +155,8 @@ class _Pattern:
         self._how = compiled, pattern, flags
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # nobody asks a pattern for these but to copy it
+            raise AttributeError(name)
         compiled, pattern, flags = self._how
         found = getattr(compiled(pattern, flags), name)
         setattr(self, name, found)

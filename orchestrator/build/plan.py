@@ -132,7 +132,6 @@ class _Planner:
         self._digests: dict[str, Digest | None] = {}
         self._texts: dict[str, str] = {}  # those that are not None
         self._demands: dict[str, bool] = {}
-        self._told: set[int] = set()  # places of the nodes as they were of which a record tells the output
         self._documents: dict[str, dict[str, Any]] = {}
         self._last: dict[str, Mapping[str, Any] | None] = {}
         self._checks: dict[str, tuple[Mapping[str, Any], tuple[Mapping[str, Any], ...]]] = {}  # by goal: now, before
@@ -148,12 +147,11 @@ class _Planner:
         too, has the build key that it had."""
         past = self.graph.past
         moved: set[int] = set()
+        told: set[int] = set()
         if past is not None:
             moved.update(past.fresh)
             if isinstance(self.known, Tells):
-                places = range(len(past.recorded))
-                self._told.update(set(places).difference(self.known.untold(past.recorded), past.fresh))
-        told = self._told
+                told = set(range(len(past.recorded))).difference(self.known.untold(past.recorded), past.fresh)
         digests, recorded, texts = self._digests, self.recorded, self._texts
         for place, name in enumerate(self.graph.names):
             was = None
@@ -261,18 +259,7 @@ class _Planner:
             self._last[node.name] = least and least[1]
         return self._last[node.name]
 
-    def _one_input(self, name: str) -> str | None:
-        """The one input that is not as it was when a record was found for all else of `name`: then no success of it
-        differs less, and none need be read."""
-        past, place = self.graph.past, self.graph.place(name)
-        if past is None or place not in self._told:
-            return None
-        moved = [i for i in past.builds[place] if self.keys[self.graph.names[i]].hex != past.keys[i]]
-        return self.graph.names[moved[0]] if len(moved) == 1 else None
-
     def _only_inputs(self, node: Node) -> bool:
-        if self._one_input(node.name) is not None:
-            return True
         now, last = self._document(node), self._nearest(node)
         return last is not None and all(now.get(field) == last.get(field) for field in {*now, *last} - {"inputs"})
 
@@ -284,9 +271,6 @@ class _Planner:
     def _own_reason(self, node: Node, digest: Digest | None) -> str:
         if digest is not None:
             return "its output is no longer in the store"
-        one = self._one_input(node.name)
-        if one is not None:
-            return "; ".join(explain({"inputs": {one: "as it was"}}, {"inputs": {one: "as it is"}}))
         last = self._nearest(node)
         if last is None:
             return "never built here"
@@ -337,9 +321,7 @@ def _alone(check: Mapping[str, Any]) -> dict[str, Any]:
 def finished(graph: Graph, known: Known) -> dict[str, Digest]:
     """The goals for which nothing is to do, and their outputs."""
     keys = derivation_keys(graph)
-    # With a goal the record of its derivation is written. Without that there is no need to look at all it runs with.
-    made = [goal for goal in graph.goals if known.output(keys[goal]) is not None]
-    found = {goal: known.goal(closure_key(graph, goal, keys)) for goal in made}
+    found = {goal: known.goal(closure_key(graph, goal, keys)) for goal in graph.goals}
     return {goal: output for goal, output in found.items() if output is not None}
 
 

@@ -150,7 +150,8 @@ def _work(
     sweep(layout)
     with closing(Room(layout)) as room:
         room.begin()  # a sandbox comes up while all that follows is planned and imported
-        plan = opened.plan(graph, layout, offers, done=done, remember=False)
+        # What is built again is looked at one by one: that a goal is done says nothing of what it is built with.
+        plan = opened.plan(graph, layout, offers, done={} if arguments.rebuild else done, remember=False)
         if plan.fetch or arguments.keep_going:  # else the first step tells at once
             from orchestrator.sandbox.probe import probe
 

@@ -37,6 +37,7 @@ examples:
 """
 }
 _SHOWN = 8  # lines of each list; --json has all
+_BESIDE = 100  # runs that may have begun while one was going on
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -147,7 +148,7 @@ def _rebuilds(layout: Layout, name: str, hexadecimal: str) -> list[dict[str, Any
         stamp = log.name.partition(".")[0]  # when it was begun, as the ids of runs
         where = str(log.relative_to(layout.root))
         outcome = "unknown"
-        for run in [one for one in ids if one[:15] <= stamp][:3]:  # the run that had begun by then; others beside it
+        for run in [one for one in ids if one[:15] <= stamp][:_BESIDE]:  # it had begun by then, as others since
             record = read_build(layout, run)
             step = next((one for one in record.steps if one.log == where), None) if record else None
             if step is not None:

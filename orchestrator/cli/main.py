@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# `signal`, which is made of it, makes enumerations of all numbers first, and cannot be imported in a handler.
+import _signal as signal  # type: ignore[import-not-found]
 import gc
 import io
 import os
@@ -145,7 +147,6 @@ def exit_status(arguments: list[str]) -> int:
 
 def _interrupted(arguments: list[str]) -> OrchError:
     import shlex
-    import signal
 
     from orchestrator.cli.complaint import Interrupted
 
@@ -216,8 +217,6 @@ def _end(number: int, frame: FrameType | None) -> None:
     """SIGTERM and SIGHUP end a run as Ctrl-C does."""
     if _ended_by:
         return
-    import signal
-
     _ended_by.append(number)
     interrupt = signal.getsignal(signal.SIGINT)  # a run has one of its own, which lets its steps clean up
     if callable(interrupt):
@@ -248,8 +247,6 @@ def _entry() -> None:
 
     _open_streams()
     modules.use()
-    import _signal as signal  # type: ignore[import-not-found]  # the one above it first makes enumerations of it all
-
     os.umask(0o022)  # modes end in builds and outputs: they may not depend on who runs it
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:  # ignored: nohup

@@ -87,6 +87,7 @@ class Download:
         length = response.headers.get("Content-Length", "")
         total = start + int(length) if length.isdecimal() else None
         done = start
+        self._report(start, total)  # what comes from here on is what was fetched now
         with disk("write", self._partial), self._partial.open("ab" if start else "wb", buffering=0) as file:
             for piece in self._web.body(response):
                 _write_all(file.write, piece)

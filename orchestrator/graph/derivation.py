@@ -138,7 +138,6 @@ class Past:
 
     builds: tuple[tuple[int, ...], ...]  # Node.build
     recorded: tuple[tuple[str, str] | None, ...]  # the build key of the node as it was, and the output it led to (hex)
-    keys: tuple[str, ...]  # derivation keys of the nodes as they were (hex)
     required: tuple[str, ...]  # recipes that are not in the graph and have to be there
     fresh: frozenset[int]  # nodes that are not as they were then
 

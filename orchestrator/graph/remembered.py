@@ -118,9 +118,7 @@ def recall(
             nodes[place] = _again(recipes[was.names[place]], old[place], chooser, platform)
     except (KeyError, RecipeError):  # one is gone or wrong: whoever resolves says so
         return None
-    past = Past(
-        builds=was.builds, recorded=was.recorded, keys=was.keys, required=was.required, fresh=frozenset(fresh)
-    )  # fmt: skip
+    past = Past(builds=was.builds, recorded=was.recorded, required=was.required, fresh=frozenset(fresh))
     graph = Graph(goals=goals, nodes=Nodes(was.names, nodes, was.briefs), options=chooser.settings.values, past=past)
     graph.known_keys.update(_keys(graph, was, fresh))
     return graph

@@ -55,8 +55,9 @@ class BuildRecord:
 
 
 def new_build_id(began: float) -> str:
-    """An id for a run that began at `began`, seconds since 1970."""
-    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(began))}-{os.urandom(3).hex()}"
+    """An id for a run that began at `began`, seconds since 1970: of two, the later run's sorts after the other's."""
+    within = int(began % 1 * (1 << 20))  # of the second, in microseconds or nearly
+    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(began))}-{within:05x}{os.urandom(1).hex()[0]}"
 
 
 def write_build(layout: Layout, build: BuildRecord) -> None:

@@ -38,7 +38,7 @@ def _free(path: Path) -> str:
 def machine_error(error: OSError, doing: str, path: Path) -> MachineError:
     """`error`, met while `doing` (`publish`, `read`) something at `path`, as a MachineError."""
     reason = error.strerror or str(error)
-    free = _free(path)
+    free = _free(path) if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
     at = path / error.filename if isinstance(error.filename, str) else path  # an absolute name stays as it is
     return MachineError(
         f"cannot {doing} {path}: {reason}",

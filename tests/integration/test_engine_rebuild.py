@@ -45,6 +45,7 @@ def objects(project: Project) -> dict[str, tuple[int, int, int]]:
 
 def test_a_good_closure_is_identical_again(stack: Project) -> None:
     before = objects(stack)
+    records = {path: path.read_bytes() for path in (stack.store / "realisations").rglob("*") if path.is_file()}
     result = stack.done("build", "nixl", "consumer", "--rebuild")
     told = "identical again "
     said = [line.removeprefix(told).split() for line in result.err.splitlines() if line.startswith(told)]
@@ -52,6 +53,10 @@ def test_a_good_closure_is_identical_again(stack: Project) -> None:
     assert len(result.out.splitlines()) == 2
     assert objects(stack) == before
     assert not list((stack.store / "failed").iterdir())
+    # Nothing was looked for anew: who made an object, and when, stays as it was.
+    assert {path: path.read_bytes() for path in (stack.store / "realisations").rglob("*") if path.is_file()} == records
+    assert "same bytes" not in result.err
+    assert "nothing to do" not in result.err
 
 
 def test_what_the_sandbox_hides_is_the_same_again(project: Project) -> None:

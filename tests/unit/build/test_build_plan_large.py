@@ -12,7 +12,7 @@ from test_build_plan import Store, node
 from orchestrator.build.plan import make_plan
 from orchestrator.digest import Digest, key_of
 from orchestrator.graph.derivation import Check, Graph, Node, Past
-from orchestrator.graph.keys import derivation_document, derivation_keys
+from orchestrator.graph.keys import derivation_document
 
 
 def graph_of(nodes: list[Node], *goals: str) -> Graph:
@@ -139,12 +139,10 @@ def test_a_remembered_graph_has_the_same_plan(graph: Graph, data: st.DataObject)
             known.pop(one) if isinstance(known, dict) else known.discard(one)
     names = [one.name for one in graph.nodes]
     changed = edited(graph, *data.draw(st.lists(st.sampled_from(names), max_size=3, unique=True)))
-    keys = derivation_keys(graph)
     builds = [key_of(derivation_document(node, {i: digests[i] for i in node.build})) for node in graph.nodes]
     past = Past(
         builds=tuple(tuple(map(graph.place, node.build)) for node in graph.nodes),
         recorded=tuple((key.hex, digests[name].hex) for key, name in zip(builds, names, strict=True)),
-        keys=tuple(keys[name].hex for name in names),
         required=(),
         fresh=frozenset(place for place, node in enumerate(changed.nodes) if node != graph.nodes[place]),
     )

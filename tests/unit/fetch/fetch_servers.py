@@ -143,6 +143,7 @@ class Fetcher:
         self.machine = Machine(environment={}, root=room / "machine", prefix=room / "prefix")
         self.events: list[Event] = []
         self.stopped = False
+        self.stop_soon = False  # when some of it is here
         self.base = room / "recipe"
         self.base.mkdir()
 
@@ -155,7 +156,7 @@ class Fetcher:
             monitor=self._note,
             machine=self.machine,
             patience=patience,
-            stopped=lambda: self.stopped,
+            stopped=lambda: self.stopped or (self.stop_soon and bool(self.progress())),
         )
 
     def _note(self, event: Event) -> None:

@@ -293,12 +293,16 @@ def test_two_processes_fetch_a_source_once(server: Server, fetcher: Fetcher) -> 
 
 def test_a_download_can_be_stopped_and_gone_on_with(server: Server, fetcher: Fetcher) -> None:
     url = serving(server)
-    fetcher.stopped = True
+    fetcher.stop_soon = True
     with pytest.raises(KeyboardInterrupt):
         fetcher(source_of(url, DATA))
-    fetcher.stopped = False
+    assert [event.done for event in fetcher.progress()] == [0]  # what comes after the first report is what was fetched
+    fetcher.stop_soon = False
+    fetcher.events.clear()
     assert fetcher(source_of(url, DATA)).read_bytes() == DATA
     assert server.requests[-1].range
+    began = int(server.requests[-1].range.partition("=")[2].rstrip("-"))
+    assert (fetcher.progress()[0].done, fetcher.progress()[-1].done) == (began, len(DATA))
 
 
 def test_a_file_beside_the_recipe(fetcher: Fetcher, tmp_path: Path) -> None:
