@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from orchestrator.digest import Digest, blake3_bytes, canonical_json, key_of
 from orchestrator.graph import keys as keys_module
-from orchestrator.graph.closure import closure_key
+from orchestrator.graph.closure import closure_document, closure_key
 from orchestrator.graph.derivation import Check, Graph, LocalFile, Node, Setuid, Source
 from orchestrator.graph.keys import check_document, derivation_document, derivation_keys
 from orchestrator.sandbox import spec
@@ -349,6 +349,27 @@ def test_the_form_of_a_node_gives_the_key_of_its_document(
     inputs = {name: Digest("blake3", f"{number:064x}") for number, name in enumerate([*names, "stranger"])}
     texts = {name: str(digest) for name, digest in inputs.items()}
     assert keys_module.KeyForm(node).key(texts) == key_of(derivation_document(node, inputs))
+
+
+odd = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=6)
+dressed = st.fixed_dictionaries(
+    {
+        "environment": st.lists(st.tuples(odd, odd), max_size=2).map(tuple),
+        "ldconf": st.lists(odd, max_size=2).map(tuple),
+        "check": st.none() | st.builds(Check, script=odd, inputs=st.sampled_from([(), ("goal",)])),
+    }
+)
+
+
+@given(nodes=st.dictionaries(odd | st.sampled_from(['odd",name', "ü", "wheel:x", "[]"]), dressed, max_size=5))
+def test_the_key_of_a_goal_is_the_key_of_its_document(nodes: dict[str, dict[str, Any]]) -> None:
+    bare = {"environment": (), "ldconf": (), "check": None}
+    runtime = tuple(name for name in nodes if name != "goal")
+    made = [replace(NODE, name=name, build=(), runtime=(), **nodes[name]) for name in runtime]
+    goal = replace(NODE, name="goal", build=(), runtime=runtime, **nodes.get("goal", bare))
+    graph = Graph(goals=("goal",), nodes=(*made, goal), options=())
+    keys = derivation_keys(graph)
+    assert closure_key(graph, "goal", keys) == key_of(closure_document(graph, "goal", keys))
 
 
 def test_a_graph_made_of_another_has_its_own_keys() -> None:
