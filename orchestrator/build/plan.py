@@ -343,7 +343,8 @@ def make_plan(
         names = (*reversed(graph[goal].runtime), goal)
         planner.look(names)
         for name in names:
-            planner.demand(name)
+            if name not in planner.there:
+                planner.demand(name)
         for name in checks_of(graph, goal):
             planner.check(name, goal)
     for name in objects:

@@ -70,8 +70,7 @@ class Looks:
                 found.append(place)
         finally:
             os.close(top)
-        left = set(found)
-        self._asked.update(name for place, name in enumerate(names) if place not in left)
+        self._asked.update(set(names) - {names[place] for place in found})
         return found
 
     def paths(self, name: str) -> tuple[str, ...] | None:

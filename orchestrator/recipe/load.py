@@ -233,8 +233,7 @@ class Recipes(Mapping[str, Recipe]):
         if gone := next((name for name in names if name not in self._names), None):
             raise KeyError(gone)
         may = self._index.unlike(names, were) if self._index is not None else list(range(len(names)))
-        left = set(may)
-        self._seen.update(name for place, name in enumerate(names) if place not in left)
+        self._seen.update(set(names) - {names[place] for place in may})
         return [place for place in may if self.prints(names[place]) != were[place]]
 
     def __iter__(self) -> Iterator[str]:
