@@ -12,6 +12,7 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -47,18 +48,10 @@ class Copy:
 
     def listed(self, **env: str) -> tuple[str, set[str], bool]:
         """What `orch list` said, the modules that came out of the one file, and whether the source of one was found."""
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", SHOWN, str(self.package.parent), "list"],
-            cwd=self.project,
-            env={"PATH": os.environ["PATH"], **env},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        *_, last = done.stderr.splitlines()
-        status, modules, found = json.loads(last)
-        assert status == 0, done.stderr
-        return done.stdout, {name for name, loader in modules.items() if loader == "_Loader"}, found
+        done, last = self._list(SHOWN, env)
+        status, modules, found = last
+        assert status == 0, done
+        return done, {name for name, loader in modules.items() if loader == "_Loader"}, found
 
     def specs(self, **env: str) -> dict[str, list[str]]:
         """Of each module what its spec says, and its loader."""
@@ -66,17 +59,20 @@ class Copy:
         each = f"[repr(({facts}, s.has_location, s.submodule_search_locations)), type(s.loader).__name__]"
         some = "for name, m in sys.modules.items() for s in [getattr(m, '__spec__', 0)] if hasattr(s, 'cached')"
         shown = SHOWN.replace("[status, modules, found]", f"{{name: {each} {some}}}")
+        found: dict[str, list[str]] = self._list(shown, env)[1]
+        return found
+
+    def _list(self, program: str, env: dict[str, str]) -> tuple[str, Any]:
+        """What `orch list` said, and what the program that runs it said of itself on the last line of stderr."""
         done = subprocess.run(
-            [sys.executable, "-P", "-c", shown, str(self.package.parent), "list"],
+            [sys.executable, "-P", "-c", program, str(self.package.parent), "list"],
             cwd=self.project,
             env={"PATH": os.environ["PATH"], **env},
             capture_output=True,
             text=True,
             check=True,
         )
-        *_, last = done.stderr.splitlines()
-        found: dict[str, list[str]] = json.loads(last)
-        return found
+        return done.stdout, json.loads(done.stderr.splitlines()[-1])
 
     @property
     def files(self) -> list[Path]:

@@ -19,20 +19,11 @@ from cli_project import REPOSITORY, Cli, InProcess
 from orchestrator.cli import answers, remember
 from orchestrator.digest import Digest
 from orchestrator.graph.closure import closure_key
-from orchestrator.graph.keys import derivation_document, derivation_keys
+from orchestrator.graph.keys import derivation_keys
 from orchestrator.graph.options import parse_settings
 from orchestrator.graph.resolve import resolve
 from orchestrator.recipe import find_project, load_recipes
-from orchestrator.store import (
-    ClosureItem,
-    Goal,
-    Realisation,
-    open_store,
-    publish_tree,
-    staging,
-    write_goal,
-    write_realisation,
-)
+from orchestrator.store import ClosureItem, Goal, open_store, publish_tree, staging, write_goal
 from orchestrator.tree import scan
 
 TOOL = """\
@@ -68,14 +59,7 @@ def finish(cli: Cli, goal: str, content: str) -> Path:
         digest: Digest = publish_tree(layout, stage / "tree", scan(stage / "tree"))
     names = (goal, *graph[goal].runtime)
     closure = tuple(ClosureItem(name, graph[name].version, graph[name].origin, digest) for name in names)
-    keys = derivation_keys(graph)
-    key = closure_key(graph, goal, keys)
-    document = derivation_document(graph[goal], keys)
-    made = Realisation(
-        key=keys[goal], kind="derivation", name=goal, version="1", document=document, output=digest, seconds=1.0,
-        finished=1.0,
-    )  # fmt: skip
-    write_realisation(layout, made)
+    key = closure_key(graph, goal, derivation_keys(graph))
     write_goal(layout, Goal(key=key, goal=goal, options=(), output=digest, closure=closure))
     return layout.object(digest) / "tree"
 
@@ -200,18 +184,17 @@ def manifest_gone(asked: Asked) -> int:
     return 4
 
 
-def goal_gone(asked: Asked) -> str:
-    """There is nothing to build for it; it is written down again."""
+def goal_gone(asked: Asked) -> int:
     shutil.rmtree(asked.cli.store / "goals")
-    return "make"
+    return 4
 
 
-def goal_damaged(asked: Asked) -> str:
+def goal_damaged(asked: Asked) -> int:
     for record in (asked.cli.store / "goals").glob("*.json"):
         data = bytearray(record.read_bytes())
         data[20] ^= 1
         record.write_bytes(data)
-    return "make"
+    return 4
 
 
 def store_gone(asked: Asked) -> int:

@@ -13,18 +13,8 @@ from cli_project import REPOSITORY, Cli
 from orchestrator.cli.opening import open_project
 from orchestrator.graph.closure import closure_key
 from orchestrator.graph.derivation import Graph
-from orchestrator.graph.keys import derivation_document, derivation_keys
-from orchestrator.store import (
-    ClosureItem,
-    Goal,
-    Layout,
-    Realisation,
-    open_store,
-    publish_tree,
-    staging,
-    write_goal,
-    write_realisation,
-)
+from orchestrator.graph.keys import derivation_keys
+from orchestrator.store import ClosureItem, Goal, Layout, open_store, publish_tree, staging, write_goal
 from orchestrator.tree import scan
 
 GIT = "recipes/lib/recipe.toml"
@@ -137,10 +127,4 @@ def finish(layout: Layout, graph: Graph) -> None:
     names = (goal, *graph[goal].runtime)
     items = tuple(ClosureItem(name, graph[name].version, graph[name].origin, digest) for name in names)
     key = closure_key(graph, goal, keys)
-    document = derivation_document(graph[goal], keys)
-    made = Realisation(
-        key=keys[goal], kind="derivation", name=goal, version="1", document=document, output=digest, seconds=1.0,
-        finished=1.0,
-    )  # fmt: skip
-    write_realisation(layout, made)
     write_goal(layout, Goal(key=key, goal=goal, options=(), output=digest, closure=items))

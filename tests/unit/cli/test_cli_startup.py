@@ -64,20 +64,11 @@ def done(cli: Cli, goal: str) -> None:
     """Record a goal as a build does that was carried out, without one."""
     from orchestrator.digest import Digest
     from orchestrator.graph.closure import closure_key
-    from orchestrator.graph.keys import derivation_document, derivation_keys
+    from orchestrator.graph.keys import derivation_keys
     from orchestrator.graph.options import parse_settings
     from orchestrator.graph.resolve import resolve
     from orchestrator.recipe import find_project, load_recipes
-    from orchestrator.store import (
-        ClosureItem,
-        Goal,
-        Realisation,
-        open_store,
-        publish_tree,
-        staging,
-        write_goal,
-        write_realisation,
-    )
+    from orchestrator.store import ClosureItem, Goal, open_store, publish_tree, staging, write_goal
     from orchestrator.tree import scan
 
     project = find_project(cli.root)
@@ -91,12 +82,22 @@ def done(cli: Cli, goal: str) -> None:
         digest: Digest = publish_tree(layout, tree, scan(tree))
     names = (goal, *graph[goal].runtime)
     closure = tuple(ClosureItem(name, graph[name].version, graph[name].origin, digest) for name in names)
-    keys = derivation_keys(graph)
-    key = closure_key(graph, goal, keys)
-    document = derivation_document(graph[goal], keys)
-    made = Realisation(
-        key=keys[goal], kind="derivation", name=goal, version="1", document=document, output=digest, seconds=1.0,
-        finished=1.0,
-    )  # fmt: skip
-    write_realisation(layout, made)
+    key = closure_key(graph, goal, derivation_keys(graph))
     write_goal(layout, Goal(key=key, goal=goal, options=(), output=digest, closure=closure))
+
+
+def test_a_signal_while_modules_load_is_no_bug() -> None:
+    """What a handler imports could be half made: it imports nothing."""
+    text = """
+import sys, types
+from orchestrator.cli import main
+for name in ("signal", "enum"):
+    sys.modules.pop(name, None)
+sys.modules["enum"] = types.ModuleType("enum")
+try:
+    main._end(15, None)
+except KeyboardInterrupt:
+    print(main._ended_by)
+"""
+    done = subprocess.run([sys.executable, "-c", text], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[15]\n", "")
