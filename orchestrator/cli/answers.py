@@ -101,7 +101,7 @@ def code() -> tuple[bytes, int]:
     looks += [(place, _look(os.stat(place))) for place in sys.path if place.endswith("-packages")]
     looks.sort()
     plain = marshal.dumps((sys.version, sys.prefix, package, looks), 2)  # later forms tell equal values apart
-    return _digest(plain), max(max(look[-2:]) for _, look in looks)
+    return _digest(plain), max(max(seen[-2:]) for _, seen in looks)
 
 
 def _hold(facts: Sequence[bytes]) -> bool:

@@ -74,24 +74,34 @@ def headline(plan: Plan, time_text: str = "") -> str:
     return text
 
 
-def _there_document(graph: Graph, name: str) -> dict[str, Any]:
-    version, origin, _ = graph.brief(name)
-    said = {"action": "reuse", "name": name, "version": version, "origin": origin, "maybe": False, "reason": ""}
-    return {**said, "copy_bytes": 0, "expected_seconds": None}
+def _line_document(
+    action: str,
+    name: str,
+    version: str,
+    origin: str,
+    *,
+    maybe: bool = False,
+    reason: str = "",
+    copy_bytes: int = 0,
+    expected: float | None = None,
+) -> dict[str, Any]:
+    return {
+        "action": action,
+        "name": name,
+        "version": version,
+        "origin": origin,
+        "maybe": maybe,
+        "reason": reason,
+        "copy_bytes": copy_bytes,
+        "expected_seconds": None if expected is None else round(expected, 3),
+    }
 
 
 def _step_document(step: Step, expected: float | None) -> dict[str, Any]:
-    node = step.node
-    return {
-        "action": step.action,
-        "name": node.name,
-        "version": node.version,
-        "origin": node.origin,
-        "maybe": step.maybe,
-        "reason": step.reason,
-        "copy_bytes": step.size,
-        "expected_seconds": None if expected is None else round(expected, 3),
-    }
+    return _line_document(
+        step.action, step.node.name, step.node.version, step.node.origin, maybe=step.maybe, reason=step.reason,
+        copy_bytes=step.size, expected=expected,
+    )  # fmt: skip
 
 
 def _document(graph: Graph, plan: Plan, forecast: Estimate, base: str | None) -> dict[str, Any]:
@@ -100,7 +110,7 @@ def _document(graph: Graph, plan: Plan, forecast: Estimate, base: str | None) ->
         "goals": list(graph.goals),
         "done": {goal: str(digest) for goal, digest in plan.done},
         "steps": [
-            *(_there_document(graph, name) for name in plan.there),
+            *(_line_document("reuse", name, *graph.brief(name)[:2]) for name in plan.there),
             *(_step_document(step, expected.get(step.name)) for step in plan.steps),
         ],
         "fetch": [

@@ -39,12 +39,12 @@ def has_object(layout: Layout, digest: Digest) -> bool:
     hold(layout, "object", digest.hex)
     home = f"{layout.root}/objects/{digest.hex}"  # no Path: thousands may be asked about
     try:
-        manifest, tree = os.stat(f"{home}/{_MANIFEST}"), os.stat(f"{home}/{_TREE}")  # noqa: PTH116
+        file, folder = os.stat(f"{home}/{_MANIFEST}"), os.stat(f"{home}/{_TREE}")  # noqa: PTH116
     except OSError as error:
         if error.errno in _NOT_THERE:
             return False
         raise machine_error(error, "read", Path(home)) from error
-    return stat.S_ISREG(manifest.st_mode) and stat.S_ISDIR(tree.st_mode)
+    return stat.S_ISREG(file.st_mode) and stat.S_ISDIR(folder.st_mode)
 
 
 @lru_cache(maxsize=64)
